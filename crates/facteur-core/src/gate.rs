@@ -1,0 +1,146 @@
+//! The gate: may this job leave, and as what? Each refusal has a stable code and costs no call.
+//! What other transactions may change meanwhile (suppression, expiry) is tested again by the claim.
+
+use crate::Timestamp;
+use crate::call::CallContent;
+use crate::ids::Tenant;
+use crate::job::{Content, Job};
+use crate::limits::TEXT_CHARS_MAX;
+use crate::reason::{Reason, ReasonCode as Code};
+use crate::schedule::RetrySchedule;
+use crate::segments;
+use crate::sender::Sender;
+use crate::status::Status;
+use crate::template::Template;
+
+/// What the gate must know beside the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The sender that the job names, or the configured default of its channel.
+    pub sender: Option<Sender>,
+    /// The tenant that owns that sender, if it has an owner.
+    pub sender_owner: Option<Tenant>,
+    /// The text of the template that the job names, if it exists.
+    pub template: Option<String>,
+}
+
+/// A job that may leave: everything that the call needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// From which sender.
+    pub sender: Sender,
+    /// What, rendered.
+    pub content: CallContent,
+    /// What it costs at the limiter, in segments.
+    pub segments: u32,
+}
+
+impl Ready {
+    /// The rendered text, unless Twilio renders it.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.content {
+            CallContent::Message { text, .. } => Some(text),
+            CallContent::Template { .. } => None,
+        }
+    }
+}
+
+/// What the gate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Pass(Ready),
+    /// Not before its `send_at`.
+    Later(Timestamp),
+    /// Never: the final status and the reason.
+    Refuse(Status, Reason),
+}
+
+/// When the job becomes worthless: at its own `expires_at`, or when it reaches the lane's age limit, counted
+/// from when it was published or is to be sent.
+#[must_use]
+pub fn deadline(
+    job: &Job,
+    enqueued_at: Option<Timestamp>,
+    schedule: &RetrySchedule,
+    now: Timestamp,
+) -> Timestamp {
+    // A producer's clock may run ahead: a job is never younger than now.
+    let born = enqueued_at.map_or(now, |at| at.min(now));
+    let counted_from = job.send_at.map_or(born, |at| at.max(born));
+    let by_age = counted_from.checked_add(schedule.age_max).unwrap_or(Timestamp::MAX);
+    job.expires_at.map_or(by_age, |at| at.min(by_age))
+}
+
+/// Judges a job.
+#[must_use]
+pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Verdict {
+    if deadline <= now {
+        return Verdict::Refuse(
+            Status::Expired,
+            Reason::new(Code::Expired, format!("was wanted until {deadline}")),
+        );
+    }
+    if let Some(at) = job.send_at.filter(|at| *at > now) {
+        return Verdict::Later(at);
+    }
+    match ready(job, facts) {
+        Ok(ready) => Verdict::Pass(ready),
+        Err(reason) => Verdict::Refuse(Status::Dead, reason),
+    }
+}
+
+fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
+    let channel = job.recipient.channel;
+    let Some(sender) = facts.sender else {
+        let sentence = format!("no default sender is configured for {}", channel.as_str());
+        return Err(Reason::field(Code::SenderMissing, "from", sentence));
+    };
+    if !sender.carries(channel) {
+        let sentence = format!("{sender} carries no {} messages", channel.as_str());
+        return Err(Reason::field(Code::SenderChannel, "from", sentence));
+    }
+    if facts.sender_owner.is_some_and(|owner| owner != job.tenant) {
+        return Err(Reason::field(
+            Code::SenderForeign,
+            "from",
+            format!("{sender} is not a sender of {}", job.tenant),
+        ));
+    }
+    let content = match &job.content {
+        Content::Message { text, media_urls } => {
+            CallContent::Message { text: text.clone(), media_urls: media_urls.clone() }
+        }
+        Content::Template { name, language, variables, media_urls } => {
+            let template = facts.template.ok_or_else(|| {
+                let language =
+                    language.as_deref().map_or(String::new(), |language| format!(" in {language}"));
+                Reason::field(Code::TemplateUnknown, "template", format!("`{name}` does not exist{language}"))
+            })?;
+            CallContent::Message { text: render(&template, variables)?, media_urls: media_urls.clone() }
+        }
+        Content::ContentSid { sid, variables } => {
+            CallContent::Template { content_sid: sid.clone(), variables: variables.clone() }
+        }
+    };
+    let segments = match &content {
+        CallContent::Message { text, .. } => segments::cost(channel, text),
+        CallContent::Template { .. } => 1,
+    };
+    Ok(Ready { sender, content, segments })
+}
+
+fn render(template: &str, variables: &std::collections::BTreeMap<String, String>) -> Result<String, Reason> {
+    let template = Template::parse(template)
+        .map_err(|error| Reason::field(Code::TemplateUnknown, "template", error.to_string()))?;
+    let text = template
+        .render(variables)
+        .map_err(|error| Reason::field(Code::VariableMissing, "variables", error.to_string()))?;
+    let chars = text.chars().count();
+    if chars > TEXT_CHARS_MAX {
+        let sentence = format!("renders to {chars} characters; at most {TEXT_CHARS_MAX}");
+        return Err(Reason::field(Code::TextTooLong, "template", sentence));
+    }
+    Ok(text)
+}

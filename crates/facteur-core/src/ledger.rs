@@ -1,0 +1,224 @@
+//! What the worker asks of the database, as values: the claim, the record and the settlement.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::Timestamp;
+use crate::envelope::Headers;
+use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
+use crate::job::{Category, Fingerprint, Recipient};
+use crate::lane::Lane;
+use crate::outcome::Outcome;
+use crate::reason::{Reason, ReasonCode};
+use crate::sender::Sender;
+use crate::status::Status;
+
+/// A job as the database keeps it: written once, by whichever of claim or settlement comes first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// Identity.
+    pub id: JobId,
+    /// Tells a repeated job from another one under the same id.
+    pub fingerprint: Fingerprint,
+    /// The turn that the envelope was published for.
+    pub turn: Turn,
+    /// For whom.
+    pub tenant: Tenant,
+    /// The lane it travels in.
+    pub lane: Lane,
+    /// What for.
+    pub category: Category,
+    /// To whom, and how.
+    pub recipient: Recipient,
+    /// From which sender, once one is chosen.
+    pub sender: Option<Sender>,
+    /// The text as it will be sent, once it is rendered.
+    pub text: Option<String>,
+    /// What it costs at the limiter, in segments.
+    pub segments: u32,
+    /// The job's document (JSON), as the envelope carried it: wake-ups are made from it.
+    pub document: Bytes,
+    /// Headers that wake-ups keep.
+    pub headers: Headers,
+    /// When the job was first published, as far as is known.
+    pub enqueued_at: Option<Timestamp>,
+    /// Not after this instant: the producer's own wish.
+    pub expires_at: Option<Timestamp>,
+    /// Worthless after this instant: the producer's `expires_at` or the lane's age limit.
+    pub deadline: Timestamp,
+    /// Part of which bulk.
+    pub bulk_id: Option<Uuid>,
+}
+
+/// Asks for the right to make the next attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRequest {
+    /// The job.
+    pub row: JobRow,
+    /// Drawn for this claim alone. A repeated request with the same token gets the same answer.
+    pub token: ClaimToken,
+}
+
+/// The database's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The attempt is ours, for one lease.
+    Yours(Attempt),
+    /// The job is in a final state: nothing to do.
+    Final(Status),
+    /// The envelope belongs to another turn: nothing to do.
+    Stale,
+    /// Another worker has it; the sweeper answers for that one's lease.
+    Busy,
+    /// Too early: the row's present turn, and how long to wait.
+    NotYet {
+        /// The turn that a new wake-up must carry.
+        turn: Turn,
+        /// How long to wait.
+        delay: Duration,
+    },
+    /// The id already stands for another tenant, recipient or content.
+    Conflict,
+    /// The claim itself ended the job, for this reason (`suppressed`, `expired`): nothing to do.
+    Ended(Status),
+}
+
+/// The right to make one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number.
+    pub number: AttemptNumber,
+    /// Counted failures before it.
+    pub failures: u32,
+    /// Waits in a row before it that were not counted (throttled, unreachable).
+    pub parks: u32,
+    /// Worthless after this instant.
+    pub deadline: Timestamp,
+    /// The text that was stored at the first claim: the one that must be sent.
+    pub text: Option<String>,
+}
+
+/// Where a job goes next, for the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// Its new status.
+    pub status: Status,
+    /// Why.
+    pub reason: Reason,
+    /// For a job that will be tried again: how long it waits, from the database's now on.
+    pub wait: Option<Wait>,
+    /// Whether the recipient is to be suppressed (Twilio's 21610).
+    pub suppress: bool,
+}
+
+/// A wait before another try. It raises the turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// How long.
+    pub delay: Duration,
+    /// Whether a wake-up is published by the worker (ladder), or by the release from the waiting room.
+    pub in_ladder: bool,
+    /// Whether it is a counted failure.
+    pub is_counted: bool,
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The job.
+    pub id: JobId,
+    /// The claim under which the call was made.
+    pub token: ClaimToken,
+    /// Which attempt.
+    pub number: AttemptNumber,
+    /// When the call started.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it told.
+    pub outcome: Outcome,
+    /// What follows.
+    pub next: Next,
+}
+
+/// What the database made of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Written.
+    Done {
+        /// The job's turn after it.
+        turn: Turn,
+        /// Whether another attempt of this job has a SID too: two texts may have gone out.
+        is_double: bool,
+    },
+    /// The job had moved on (another claim, or a requeue): the attempt was written all the same.
+    Late {
+        /// Whether another attempt of this job has a SID too.
+        is_double: bool,
+    },
+}
+
+/// Moves a job that is not claimed: refused at the gate, scheduled, or put into the waiting room.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// The job; its row is created if there is none.
+    pub row: JobRow,
+    /// Where it goes.
+    pub next: Next,
+}
+
+/// What the database made of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Written; the job's turn after it.
+    Done(Turn),
+    /// The job had moved on: nothing to do.
+    Superseded,
+    /// The id already stands for another tenant, recipient or content.
+    Conflict,
+}
+
+/// A block of a sender's slots.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Slots {
+    /// The sender has no limit.
+    Unlimited,
+    /// These slots are ours.
+    Granted {
+        /// When the first one is, from the database's now on.
+        first_in: Duration,
+        /// How long one segment lasts.
+        period: Duration,
+        /// How many segments.
+        count: u32,
+    },
+    /// Nothing is free within the horizon: a job that can't wait in place comes back after this time,
+    /// which was reserved for it in the sender's queue of displaced jobs.
+    Displaced {
+        /// How long to wait.
+        wait: Duration,
+    },
+}
+
+/// An envelope that could not be read, or that the broker gave up, for the table of dead letters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadEnvelope {
+    /// The job's id, if that much could be read.
+    pub job_id: Option<JobId>,
+    /// Why it is here.
+    pub code: ReasonCode,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// For a person.
+    pub sentence: String,
+    /// The body, byte for byte.
+    pub body: Bytes,
+    /// All headers and properties.
+    pub headers: serde_json::Value,
+    /// Routing key that it was published with.
+    pub routing_key: String,
+    /// SHA-256 of body, routing key and id: filing the same envelope twice makes one row.
+    pub digest: [u8; 32],
+}

@@ -1,0 +1,29 @@
+//! The decisions of Facteur: what a job is, whether it may leave, what an answer of Twilio means and what
+//! happens next. Nothing here does I/O, waits, reads a clock or draws a random number: `now` and the draw
+//! are arguments, so every rule is a function that a table can test.
+
+pub mod burial;
+pub mod call;
+pub mod decide;
+pub mod document;
+pub mod envelope;
+pub mod gate;
+pub mod gcra;
+pub mod ids;
+pub mod job;
+pub mod ladder;
+pub mod lane;
+pub mod ledger;
+pub mod limits;
+pub mod notifications;
+pub mod outcome;
+pub mod phone;
+pub mod reason;
+pub mod schedule;
+pub mod segments;
+pub mod sender;
+pub mod status;
+pub mod template;
+pub mod twilio_errors;
+
+pub use jiff::Timestamp;
