@@ -145,6 +145,10 @@ fn refused(code: Option<u32>, http_status: u16, sentence: String, again: &Again<
         ErrorClass::Account => again.park(Reason::new(Code::AccountAtFault, sentence), None),
         ErrorClass::Sender => again.park(Reason::new(Code::SenderAtFault, sentence), None),
         ErrorClass::Throttled => again.park(Reason::new(Code::Throttled, sentence), None),
+        // Twilio is known to answer so on valid calls now and then; the second time it is meant.
+        ErrorClass::NotFound if again.history.failures > 0 => {
+            again.park(Reason::new(Code::AccountAtFault, sentence), None)
+        }
         ErrorClass::NotFound | ErrorClass::Transient | ErrorClass::RecipientTemporary => {
             again.retry(Reason::new(Code::Temporary, sentence))
         }

@@ -63,13 +63,21 @@ fn only_an_opt_out_suppresses() {
 #[test]
 fn counted_failures_end_in_a_dead_letter_and_waits_never_do() {
     let failures_max = RetrySchedule::of(Lane::Normal).failures_max;
-    let last = decided(&refused(20_404, 404), history(failures_max - 1, 0, 1_000_000));
+    let last = decided(&refused(30_500, 400), history(failures_max - 1, 0, 1_000_000));
     assert_eq!(last.reason().code, Code::RetriesExhausted);
     let parked = decided(
         &Outcome::Throttled { code: None, retry_after: None },
         history(failures_max - 1, 500, 1_000_000),
     );
     assert_eq!(parked.name(), "park");
+}
+
+#[test]
+fn a_false_not_found_is_tried_once_more_and_then_believed() {
+    let first = decided(&refused(20_404, 404), history(0, 0, 1_000_000));
+    let second = decided(&refused(20_404, 404), history(1, 0, 1_000_000));
+    assert_eq!((first.name(), second.name()), ("retry", "park"));
+    assert_eq!(second.reason().code, Code::AccountAtFault);
 }
 
 #[test]

@@ -137,6 +137,9 @@ fn render(template: &str, variables: &std::collections::BTreeMap<String, String>
     let text = template
         .render(variables)
         .map_err(|error| Reason::field(Code::VariableMissing, "variables", error.to_string()))?;
+    if text.trim().is_empty() {
+        return Err(Reason::field(Code::ContentMissing, "template", "renders to an empty text"));
+    }
     let chars = text.chars().count();
     if chars > TEXT_CHARS_MAX {
         let sentence = format!("renders to {chars} characters; at most {TEXT_CHARS_MAX}");
@@ -144,3 +147,7 @@ fn render(template: &str, variables: &std::collections::BTreeMap<String, String>
     }
     Ok(text)
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

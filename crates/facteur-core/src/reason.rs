@@ -74,6 +74,7 @@ reason_codes! {
     AccountAtFault = "account_at_fault": "Twilio refuses the account or its credentials: run `facteur doctor`.",
     SenderAtFault = "sender_at_fault": "Twilio refuses this sender: check that the account owns it.",
     Temporary = "temporary": "Twilio reported a temporary fault; tried again by itself.",
+    HandedOver = "handed_over": "Its worker stopped before the call; the next one goes on.",
     Requeued = "requeued": "An admin sent it back to work.",
     // The end.
     Accepted = "accepted": "Twilio took the message.",

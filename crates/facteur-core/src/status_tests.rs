@@ -48,6 +48,18 @@ fn a_final_state_is_left_only_by_evidence_or_by_the_requeue_of_a_dead_letter() {
 }
 
 #[test]
+fn the_first_end_that_twilio_names_stays() {
+    use Status::{Delivered, Failed, Read, Sent, Undelivered};
+    let allowed = [(Sent, vec![Delivered, Read, Undelivered, Failed]), (Delivered, vec![Read])];
+    for (from, expected) in
+        allowed.into_iter().chain([Read, Undelivered, Failed].map(|end| (end, Vec::new())))
+    {
+        let nexts: Vec<_> = Status::ALL.into_iter().filter(|next| from.may_become(*next)).collect();
+        assert_eq!(nexts, expected, "{from}");
+    }
+}
+
+#[test]
 fn only_what_waits_can_be_claimed_or_cancelled() {
     use Status::{Canceled, Retrying, Scheduled, Sending, Waiting};
     assert_eq!(Status::allowed_from(Sending), [Scheduled, Waiting, Retrying]);

@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::ids::JobId;
+use crate::job::{Category, Channel, Recipient};
+use crate::lane::Lane;
+use crate::phone::{Country, PhoneNumber};
+use std::time::Duration;
+use uuid::Uuid;
+
+const SMS_SENDER: &str = "+15005550006";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn job(content: Content) -> Job {
+    let number = PhoneNumber::parse("+33612345678", Country::FRANCE).unwrap();
+    Job {
+        id: JobId(Uuid::nil()),
+        tenant: Tenant::default_tenant(),
+        recipient: Recipient { channel: Channel::Sms, number },
+        sender: None,
+        content,
+        category: Category::Transactional,
+        send_at: None,
+        expires_at: None,
+        bulk_id: None,
+    }
+}
+
+fn text(text: &str) -> Content {
+    Content::Message { text: text.to_owned(), media_urls: Vec::new() }
+}
+
+fn template(variables: &[(&str, &str)]) -> Content {
+    let variables =
+        variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
+    Content::Template { name: "hello".to_owned(), language: None, variables, media_urls: Vec::new() }
+}
+
+fn facts() -> Facts {
+    Facts { sender: Sender::parse(SMS_SENDER).ok(), sender_owner: None, template: None }
+}
+
+fn refused(verdict: Verdict) -> (Status, Code) {
+    match verdict {
+        Verdict::Refuse(status, reason) => (status, reason.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_job_that_may_leave_is_rendered_and_priced() {
+    let long = "é".repeat(161);
+    let Verdict::Pass(ready) = admit(&job(text(&long)), facts(), at(60), at(0)) else {
+        panic!("it may leave")
+    };
+    assert_eq!((ready.segments, ready.text()), (2, Some(long.as_str())));
+    let facts = Facts { template: Some("Bonjour {{nom}}".to_owned()), ..facts() };
+    let Verdict::Pass(ready) = admit(&job(template(&[("nom", "Zoé")])), facts, at(60), at(0)) else {
+        panic!("it may leave")
+    };
+    assert_eq!(ready.text(), Some("Bonjour Zoé"));
+}
+
+#[test]
+fn each_refusal_has_its_code() {
+    let hello = || Some("Bonjour {{nom}}".to_owned());
+    let whatsapp = Sender::parse("whatsapp:+14155238886").ok();
+    let other = Tenant::parse("other").ok();
+    let dead = Status::Dead;
+    let rows = [
+        (text("x"), Facts { sender: None, ..facts() }, (dead, Code::SenderMissing)),
+        (text("x"), Facts { sender: whatsapp, ..facts() }, (dead, Code::SenderChannel)),
+        (text("x"), Facts { sender_owner: other, ..facts() }, (dead, Code::SenderForeign)),
+        (template(&[]), facts(), (dead, Code::TemplateUnknown)),
+        (template(&[]), Facts { template: hello(), ..facts() }, (dead, Code::VariableMissing)),
+        (
+            template(&[("nom", " ")]),
+            Facts { template: Some("{{nom}}".into()), ..facts() },
+            (dead, Code::ContentMissing),
+        ),
+        (
+            template(&[("nom", &"x".repeat(1_600))]),
+            Facts { template: hello(), ..facts() },
+            (dead, Code::TextTooLong),
+        ),
+    ];
+    for (content, facts, expected) in rows {
+        assert_eq!(refused(admit(&job(content), facts, at(60), at(0))), expected);
+    }
+}
+
+#[test]
+fn what_is_worthless_expires_before_anything_else_is_looked_at() {
+    let verdict = admit(&job(template(&[])), facts(), at(0), at(0));
+    assert_eq!(refused(verdict), (Status::Expired, Code::Expired));
+}
+
+#[test]
+fn a_future_send_at_waits_and_a_past_one_means_now() {
+    let scheduled = |seconds| Job { send_at: Some(at(seconds)), ..job(text("x")) };
+    assert_eq!(admit(&scheduled(30), facts(), at(60), at(0)), Verdict::Later(at(30)));
+    assert!(matches!(admit(&scheduled(-30), facts(), at(60), at(0)), Verdict::Pass(_)));
+}
+
+#[test]
+fn the_deadline_is_the_producers_or_the_lanes_age_limit() {
+    let schedule = RetrySchedule::of(Lane::Urgent);
+    let age_s = i64::try_from(schedule.age_max.as_secs()).unwrap();
+    let plain = job(text("x"));
+    let expiring = Job { expires_at: Some(at(5)), ..plain.clone() };
+    let scheduled = Job { send_at: Some(at(100)), ..plain.clone() };
+    let rows = [
+        (&plain, None, age_s),
+        (&plain, Some(-60), age_s - 60),
+        // A producer's clock that runs ahead makes no job younger than now.
+        (&plain, Some(3_600), age_s),
+        (&expiring, None, 5),
+        (&scheduled, Some(-60), 100 + age_s),
+    ];
+    for (job, enqueued_in_s, expected_in_s) in rows {
+        let found = deadline(job, enqueued_in_s.map(at), &schedule, at(0));
+        assert_eq!(found, at(expected_in_s), "{enqueued_in_s:?}");
+    }
+    assert!(schedule.age_max > Duration::ZERO);
+}

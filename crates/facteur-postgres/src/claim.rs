@@ -1,0 +1,229 @@
+//! The claim: one statement decides who makes the next attempt of a job, in database time.
+//!
+//! A job that is new gets its row by the claim itself. A repeated request with the same token gets the same
+//! answer, so a commit whose reply was lost is resolved by asking again.
+
+use std::time::Duration;
+
+use facteur_core::Timestamp;
+use facteur_core::ids::{AttemptNumber, JobId, Turn};
+use facteur_core::ledger::{Attempt, Claim, ClaimRequest};
+use facteur_core::limits::CLAIM_LEASE;
+use facteur_core::status::Status;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::batcher::BatchOperation;
+use crate::pool::{Client, Database};
+use crate::rows::{JobColumns, job_input, store_messages};
+
+const CLAIM_NEW: &str = concat!(
+    job_input!("$18::uuid[]", "token"),
+    ", judged AS (SELECT i.*, CASE \
+         WHEN i.deadline <= clock_timestamp() THEN 'expired' \
+         WHEN EXISTS (SELECT FROM facteur.suppressions s WHERE s.tenant = i.tenant AND s.recipient = i.recipient \
+                      AND s.sender IN ('', i.sender)) THEN 'suppressed' \
+         ELSE 'sending' END AS status FROM input i), \
+     inserted AS (INSERT INTO facteur.jobs \
+         (id, fingerprint, tenant, lane, status, reason, turn, attempt, due_at, claim_token, deadline) \
+         SELECT id, fingerprint, tenant, lane, status, status, turn, (status = 'sending')::int4, \
+                CASE WHEN status = 'sending' THEN clock_timestamp() + $19::float8 * interval '1 second' END, \
+                token, deadline \
+         FROM judged ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, status, deadline), \
+     stored AS (",
+    store_messages!("judged"),
+    ") SELECT id, status, deadline FROM inserted"
+);
+
+/// Rows are locked in id order, so that two workers never wait for each other in a circle.
+const CLAIM_KNOWN: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
+         AS i(id, fingerprint, turn, token)), \
+     locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
+                       j.claim_token, i.token, j.fingerprint = i.fingerprint AS is_same, i.turn AS envelope_turn \
+         FROM facteur.jobs j JOIN input i USING (id) ORDER BY j.id FOR UPDATE OF j), \
+     judged AS (SELECT l.*, m.text, CASE \
+             WHEN NOT l.is_same THEN 'conflict' \
+             WHEN l.status = 'sending' AND l.claim_token = l.token THEN 'again' \
+             WHEN l.status = ANY ($5::text[]) THEN 'final' \
+             WHEN l.envelope_turn <> l.turn THEN 'stale' \
+             WHEN l.status IN ('sending', 'uncertain') THEN 'busy' \
+             WHEN l.deadline <= clock_timestamp() THEN 'expired' \
+             WHEN l.not_before > clock_timestamp() THEN 'not_yet' \
+             WHEN EXISTS (SELECT FROM facteur.suppressions s WHERE s.tenant = l.tenant \
+                          AND s.recipient = m.recipient AND s.sender IN ('', m.sender)) THEN 'suppressed' \
+             ELSE 'yours' END AS verdict \
+         FROM locked l LEFT JOIN facteur.messages m USING (id)), \
+     moved AS (UPDATE facteur.jobs j SET \
+             status = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
+             reason = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
+             sentence = NULL, not_before = NULL, updated_at = clock_timestamp(), \
+             attempt = j.attempt + (v.verdict = 'yours')::int4, \
+             claim_token = v.token, \
+             due_at = CASE WHEN v.verdict IN ('yours', 'again') \
+                           THEN clock_timestamp() + $6::float8 * interval '1 second' END \
+         FROM judged v WHERE j.id = v.id AND v.verdict IN ('yours', 'again', 'expired', 'suppressed')) \
+     SELECT id, verdict, status, turn, attempt + (verdict = 'yours')::int4 AS attempt, failures, parks, deadline, \
+            text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s FROM judged";
+
+/// Undoes a claim that made no call, if it is still ours: the attempt number is given back.
+const RELEASE: &str = "UPDATE facteur.jobs SET status = 'waiting', reason = $3, sentence = NULL, \
+         attempt = attempt - 1, claim_token = NULL, not_before = NULL, \
+         due_at = clock_timestamp() + $4::float8 * interval '1 second', updated_at = clock_timestamp() \
+     WHERE id = $1 AND claim_token = $2 AND status = 'sending'";
+
+/// Claims in batches.
+pub(crate) struct ClaimOperation {
+    pub(crate) database: Database,
+}
+
+impl BatchOperation for ClaimOperation {
+    type Item = ClaimRequest;
+    type Key = JobId;
+    type Answer = Claim;
+
+    fn key(item: &ClaimRequest) -> JobId {
+        item.row.id
+    }
+
+    async fn execute(&self, items: &[ClaimRequest]) -> Result<Vec<Claim>, BatchFailure> {
+        let client = self.database.client().await?;
+        let mut answers: Vec<Option<Claim>> = vec![None; items.len()];
+        let (mut unseen, mut known): (Vec<usize>, Vec<usize>) =
+            (0..items.len()).partition(|&index| items[index].row.turn == Turn::default());
+        // A row can appear between the two statements (another worker's claim): then each looks once more.
+        for _ in 0..3 {
+            known.extend(claim_new(&client, items, unseen, &mut answers).await?);
+            unseen = claim_known(&client, items, known, &mut answers).await?;
+            known = Vec::new();
+            if unseen.is_empty() {
+                break;
+            }
+        }
+        let answers: Option<Vec<Claim>> = answers.into_iter().collect();
+        answers
+            .ok_or_else(|| BatchFailure::Unavailable("rows changed hands while they were claimed".to_owned()))
+    }
+}
+
+/// Returns the indices of the jobs that have a row already.
+async fn claim_new(
+    client: &Client,
+    items: &[ClaimRequest],
+    indices: Vec<usize>,
+    answers: &mut [Option<Claim>],
+) -> Result<Vec<usize>, BatchFailure> {
+    if indices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = JobColumns::of(indices.iter().map(|&index| &items[index].row));
+    let tokens: Vec<Uuid> = indices.iter().map(|&index| items[index].token.0).collect();
+    let lease_s = CLAIM_LEASE.as_secs_f64();
+    let mut parameters = columns.parameters();
+    parameters.extend([&tokens as &(dyn tokio_postgres::types::ToSql + Sync), &lease_s]);
+    let statement = client.prepare_cached(CLAIM_NEW).await.map_err(classify)?;
+    let rows = client.query(&statement, &parameters).await.map_err(classify)?;
+    let mut found: std::collections::HashMap<Uuid, &Row> =
+        rows.iter().map(|row| (row.get("id"), row)).collect();
+    let mut left = Vec::new();
+    for index in indices {
+        let Some(row) = found.remove(&items[index].row.id.0) else {
+            left.push(index);
+            continue;
+        };
+        answers[index] = Some(match status(row) {
+            Status::Sending => Claim::Yours(Attempt {
+                number: AttemptNumber(1),
+                failures: 0,
+                parks: 0,
+                deadline: row.get("deadline"),
+                text: None,
+            }),
+            ended => Claim::Ended(ended),
+        });
+    }
+    Ok(left)
+}
+
+/// Returns the indices of the jobs that have no row.
+async fn claim_known(
+    client: &Client,
+    items: &[ClaimRequest],
+    indices: Vec<usize>,
+    answers: &mut [Option<Claim>],
+) -> Result<Vec<usize>, BatchFailure> {
+    if indices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = |index: &usize| &items[*index];
+    let ids: Vec<Uuid> = indices.iter().map(|index| of(index).row.id.0).collect();
+    let fingerprints: Vec<&[u8]> = indices.iter().map(|index| &of(index).row.fingerprint.0[..]).collect();
+    let turns: Vec<i32> = indices.iter().map(|index| of(index).row.turn.0).collect();
+    let tokens: Vec<Uuid> = indices.iter().map(|index| of(index).token.0).collect();
+    let finals = final_statuses();
+    let statement = client.prepare_cached(CLAIM_KNOWN).await.map_err(classify)?;
+    let rows = client
+        .query(&statement, &[&ids, &fingerprints, &turns, &tokens, &finals, &CLAIM_LEASE.as_secs_f64()])
+        .await
+        .map_err(classify)?;
+    let mut found: std::collections::HashMap<Uuid, &Row> =
+        rows.iter().map(|row| (row.get("id"), row)).collect();
+    let mut left = Vec::new();
+    for index in indices {
+        match found.remove(&items[index].row.id.0) {
+            Some(row) => answers[index] = Some(verdict(row)),
+            None => left.push(index),
+        }
+    }
+    Ok(left)
+}
+
+fn verdict(row: &Row) -> Claim {
+    match row.get("verdict") {
+        "yours" | "again" => Claim::Yours(Attempt {
+            number: AttemptNumber(row.get("attempt")),
+            failures: count(row, "failures"),
+            parks: count(row, "parks"),
+            deadline: row.get::<_, Timestamp>("deadline"),
+            text: row.get("text"),
+        }),
+        "conflict" => Claim::Conflict,
+        "final" => Claim::Final(status(row)),
+        "stale" => Claim::Stale,
+        "not_yet" => {
+            let wait_s = row.get::<_, Option<f64>>("wait_s").unwrap_or_default();
+            Claim::NotYet { turn: Turn(row.get("turn")), delay: Duration::from_secs_f64(wait_s.max(0.0)) }
+        }
+        "expired" => Claim::Ended(Status::Expired),
+        "suppressed" => Claim::Ended(Status::Suppressed),
+        _ => Claim::Busy,
+    }
+}
+
+/// The table's CHECK allows no other names; an unknown one would be a newer release's, which we leave alone.
+fn status(row: &Row) -> Status {
+    Status::from_name(row.get("status")).unwrap_or(Status::Uncertain)
+}
+
+fn count(row: &Row, column: &str) -> u32 {
+    u32::try_from(row.get::<_, i32>(column)).unwrap_or_default()
+}
+
+pub(crate) fn final_statuses() -> Vec<&'static str> {
+    Status::ALL.iter().filter(|status| status.is_final()).map(|status| status.as_str()).collect()
+}
+
+/// Gives a claim back that made no call; the sweeper publishes a wake-up after `wake_up_after`, unless the
+/// caller's own one comes first. Does nothing if the claim is not ours any more.
+pub(crate) async fn release(
+    client: &Client,
+    id: JobId,
+    token: facteur_core::ids::ClaimToken,
+    reason: facteur_core::reason::ReasonCode,
+    wake_up_after: Duration,
+) -> Result<bool, BatchFailure> {
+    let statement = client.prepare_cached(RELEASE).await.map_err(classify)?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        [&id.0, &token.0, &reason.as_str(), &wake_up_after.as_secs_f64()];
+    Ok(client.execute(&statement, &parameters).await.map_err(classify)? == 1)
+}

@@ -1,0 +1,269 @@
+//! The story of a job, for whoever asks where it is, and the state of the whole.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use facteur_core::Timestamp;
+use facteur_core::ids::JobId;
+use facteur_core::lane::Lane;
+use facteur_core::phone::PhoneNumber;
+use facteur_core::reason::ReasonCode;
+use facteur_core::status::Status;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::dead_letters::{self, LetterState, LetterSummary};
+use crate::pool::{Client, Database};
+
+const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
+         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, \
+         m.id IS NOT NULL AS has_message, m.category, m.channel, m.recipient, m.sender, m.segments, m.bulk_id, \
+         m.enqueued_at, m.expires_at \
+     FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
+
+const ATTEMPTS: &str = "SELECT number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
+         next_status, reason \
+     FROM facteur.attempts WHERE job_id = $1 ORDER BY number LIMIT 1000";
+
+/// The index `jobs_due` holds exactly the rows that somebody must still look at.
+const OLDEST_WAITING: &str = "SELECT lane, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS age_s \
+     FROM facteur.jobs WHERE due_at IS NOT NULL AND status IN ('waiting', 'retrying') GROUP BY lane";
+
+const COUNTS: &str = "SELECT status, count(*) AS jobs FROM facteur.jobs GROUP BY status";
+
+/// All that is known about a job: where it stands, what is sent, and what was tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Story {
+    /// Identity.
+    pub id: JobId,
+    /// Whose.
+    pub tenant: String,
+    /// Its lane.
+    pub lane: Lane,
+    /// Its status.
+    pub status: Status,
+    /// Why it stands there: a stable code.
+    pub reason: String,
+    /// Why, for a person.
+    pub sentence: Option<String>,
+    /// Its current turn.
+    pub turn: i32,
+    /// The number of the attempt that was claimed last; 0 for none.
+    pub attempt: i32,
+    /// Counted failures.
+    pub failures: i32,
+    /// Waits in a row that were not counted.
+    pub parks: i32,
+    /// Nothing happens before this instant.
+    pub not_before: Option<Timestamp>,
+    /// When somebody looks after it at the latest.
+    pub due_at: Option<Timestamp>,
+    /// Worthless after this instant.
+    pub deadline: Timestamp,
+    /// When the database saw it first.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// What is sent; `None` if it could not be read.
+    pub message: Option<MessageFacts>,
+    /// Every call that left for Twilio, the first first.
+    pub attempts: Vec<AttemptFacts>,
+    /// Its dead letters, the first first.
+    pub dead_letters: Vec<LetterSummary>,
+}
+
+impl Story {
+    /// Twilio's id of the message, once an attempt was accepted; the latest if there are several.
+    #[must_use]
+    pub fn sid(&self) -> Option<&str> {
+        self.attempts.iter().rev().find_map(|attempt| attempt.sid.as_deref())
+    }
+
+    /// Why it stands where it stands: the stable code, and the sentence of this case or else the code's advice.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let advice =
+            || ReasonCode::ALL.iter().find(|code| code.as_str() == self.reason).map(|code| code.advice());
+        match self.sentence.as_deref().or_else(advice) {
+            Some(sentence) => format!("{}: {sentence}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+}
+
+/// What is sent, without the text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageFacts {
+    /// What for.
+    pub category: String,
+    /// How: `sms`, `mms` or `whatsapp`.
+    pub channel: String,
+    /// To whom; masks itself. `None` if what is stored is no number any more (erased).
+    pub recipient: Option<PhoneNumber>,
+    /// From which sender, if one was chosen.
+    pub sender: Option<String>,
+    /// What it costs at the limiter.
+    pub segments: i32,
+    /// Part of which bulk.
+    pub bulk_id: Option<Uuid>,
+    /// When its producer published it, as far as is known.
+    pub enqueued_at: Option<Timestamp>,
+    /// Not after this instant, if its producer said so.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// One call to Twilio.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptFacts {
+    /// Its number.
+    pub number: i32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it told: the name of an outcome.
+    pub outcome: String,
+    /// Twilio's error code.
+    pub code: Option<i32>,
+    /// The answer's HTTP status.
+    pub http_status: Option<i32>,
+    /// Twilio's id of the message.
+    pub sid: Option<String>,
+    /// Twilio's status of it.
+    pub twilio_status: Option<String>,
+    /// What happened, without personal data.
+    pub cause: Option<String>,
+    /// The status that was decided.
+    pub next_status: String,
+    /// Why: a stable code.
+    pub reason: String,
+}
+
+/// Tells a job's story; `None` if Postgres has not seen it (yet).
+///
+/// # Errors
+/// The database's, classified.
+pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(JOB).await.map_err(classify)?;
+    let row = client.query_opt(&statement, &[&id.0]).await.map_err(classify)?;
+    let dead_letters = dead_letters::of_job(&client, id).await?;
+    let Some(row) = row else { return Ok(story_of_letters(id, dead_letters)) };
+    let message = row.get::<_, bool>("has_message").then(|| message_facts(&row));
+    let attempts = attempts(&client, id).await?;
+    Ok(Some(Story { message, attempts, dead_letters, ..job_state(&row) }))
+}
+
+/// A job that could not be read has no row: its open letter is all that is known of it.
+fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story> {
+    let letter = dead_letters.iter().rev().find(|letter| letter.state == LetterState::Open)?.clone();
+    Some(Story {
+        id,
+        tenant: letter.tenant,
+        lane: Lane::from_routing_key(&letter.routing_key).unwrap_or(Lane::Normal),
+        status: Status::Dead,
+        reason: letter.code,
+        sentence: Some(letter.sentence),
+        turn: 0,
+        attempt: 0,
+        failures: 0,
+        parks: 0,
+        not_before: None,
+        due_at: None,
+        deadline: letter.created_at,
+        created_at: letter.created_at,
+        updated_at: letter.created_at,
+        message: None,
+        attempts: Vec::new(),
+        dead_letters,
+    })
+}
+
+/// For each lane the age of the oldest job that waits for its turn; a lane in which none waits has no entry.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn oldest_waiting(database: &Database) -> Result<BTreeMap<Lane, Duration>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(OLDEST_WAITING).await.map_err(classify)?;
+    let rows = client.query(&statement, &[]).await.map_err(classify)?;
+    let age =
+        |row: &Row| Duration::try_from_secs_f64(row.get::<_, f64>("age_s").max(0.0)).unwrap_or_default();
+    Ok(rows.iter().filter_map(|row| Some((Lane::from_name(row.get("lane"))?, age(row)))).collect())
+}
+
+/// How many jobs stand in each status, those without any left out. Reads the whole table: for a person's
+/// question, not for a metric.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn counts_by_status(database: &Database) -> Result<Vec<(Status, u64)>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(COUNTS).await.map_err(classify)?;
+    let rows = client.query(&statement, &[]).await.map_err(classify)?;
+    let count = |row: &Row| u64::try_from(row.get::<_, i64>("jobs")).unwrap_or_default();
+    let mut counts: Vec<(Status, u64)> =
+        rows.iter().filter_map(|row| Some((Status::from_name(row.get("status"))?, count(row)))).collect();
+    counts.sort_unstable();
+    Ok(counts)
+}
+
+async fn attempts(client: &Client, id: JobId) -> Result<Vec<AttemptFacts>, BatchFailure> {
+    let statement = client.prepare_cached(ATTEMPTS).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&id.0]).await.map_err(classify)?;
+    Ok(rows.iter().map(attempt_facts).collect())
+}
+
+fn job_state(row: &Row) -> Story {
+    Story {
+        id: JobId(row.get("id")),
+        tenant: row.get("tenant"),
+        // The table's CHECKs allow no other names; a newer release's are shown as the nearest that we know.
+        lane: Lane::from_name(row.get("lane")).unwrap_or(Lane::Normal),
+        status: Status::from_name(row.get("status")).unwrap_or(Status::Uncertain),
+        reason: row.get("reason"),
+        sentence: row.get("sentence"),
+        turn: row.get("turn"),
+        attempt: row.get("attempt"),
+        failures: row.get("failures"),
+        parks: row.get("parks"),
+        not_before: row.get("not_before"),
+        due_at: row.get("due_at"),
+        deadline: row.get("deadline"),
+        created_at: row.get("created_at"),
+        updated_at: row.get("updated_at"),
+        message: None,
+        attempts: Vec::new(),
+        dead_letters: Vec::new(),
+    }
+}
+
+fn message_facts(row: &Row) -> MessageFacts {
+    MessageFacts {
+        category: row.get("category"),
+        channel: row.get("channel"),
+        recipient: PhoneNumber::from_e164(row.get("recipient")).ok(),
+        sender: row.get("sender"),
+        segments: row.get("segments"),
+        bulk_id: row.get("bulk_id"),
+        enqueued_at: row.get("enqueued_at"),
+        expires_at: row.get("expires_at"),
+    }
+}
+
+fn attempt_facts(row: &Row) -> AttemptFacts {
+    AttemptFacts {
+        number: row.get("number"),
+        started_at: row.get("started_at"),
+        duration: Duration::from_millis(u64::try_from(row.get::<_, i32>("duration_ms")).unwrap_or_default()),
+        outcome: row.get("outcome"),
+        code: row.get("code"),
+        http_status: row.get("http_status"),
+        sid: row.get("sid"),
+        twilio_status: row.get("twilio_status"),
+        cause: row.get("cause"),
+        next_status: row.get("next_status"),
+        reason: row.get("reason"),
+    }
+}

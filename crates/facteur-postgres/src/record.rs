@@ -1,0 +1,196 @@
+//! The record: what one attempt came to and what follows, in one transaction: the attempt, the job's new
+//! state, the dead letter and the suppression.
+//!
+//! The claim's token stays on the row, so that a repeated record (its first reply was lost) reads what it
+//! wrote, and a record that comes after the sweeper gave the lease up still counts: a known outcome is never
+//! given up.
+
+use facteur_core::Timestamp;
+use facteur_core::ids::{JobId, Turn};
+use facteur_core::ledger::{Record, Recorded};
+use facteur_core::limits::WAKE_UP_GRACE;
+use facteur_core::outcome::Outcome;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::batcher::BatchOperation;
+use crate::pool::Database;
+
+/// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder.
+const RECORD: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
+         $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::text[], $10::text[], $11::text[], $12::text[], \
+         $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
+         AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
+              status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress)), \
+     locked AS (SELECT j.id, j.turn, j.claim_token FROM facteur.jobs j JOIN input USING (id) \
+         ORDER BY j.id FOR UPDATE OF j), \
+     moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
+             turn = j.turn + (i.delay_s IS NOT NULL)::int4, \
+             failures = j.failures + i.is_counted::int4, \
+             parks = CASE WHEN i.delay_s IS NULL OR i.is_counted THEN 0 ELSE j.parks + 1 END, \
+             not_before = clock_timestamp() + i.delay_s * interval '1 second', \
+             due_at = clock_timestamp() + (i.delay_s + CASE WHEN i.in_ladder THEN $20::float8 ELSE 0 END) \
+                      * interval '1 second', \
+             updated_at = clock_timestamp() \
+         FROM input i WHERE j.id = i.id AND j.claim_token = i.token AND j.attempt = i.number \
+           AND (j.status = 'sending' OR (j.status IN ('uncertain', 'dead') AND j.reason = 'uncertain' \
+                AND NOT EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number))) \
+         RETURNING j.id, j.turn, j.tenant, j.lane), \
+     attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
+             http_status, sid, twilio_status, cause, next_status, reason) \
+         SELECT id, number, token, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
+                status, reason FROM input ON CONFLICT (job_id, number) DO NOTHING), \
+     resolved AS (UPDATE facteur.dead_letters d SET state = 'resolved', closed_at = clock_timestamp() \
+         FROM moved JOIN input i USING (id) WHERE d.job_id = moved.id AND d.state = 'open' AND i.status <> 'dead'), \
+     buried AS (INSERT INTO facteur.dead_letters \
+             (job_id, tenant, code, field, sentence, body, headers, routing_key) \
+         SELECT i.id, m.tenant, i.reason, i.field, i.sentence, s.document, s.headers, 'send.' || m.lane \
+         FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'dead' \
+         ON CONFLICT DO NOTHING), \
+     suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
+         SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
+         FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
+     SELECT l.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn, \
+            i.number > 1 AND i.sid IS NOT NULL AND EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id \
+                AND a.number <> i.number AND a.sid IS NOT NULL) AS is_double \
+     FROM input i JOIN locked l USING (id) LEFT JOIN moved m USING (id)";
+
+/// Records in batches.
+pub(crate) struct RecordOperation {
+    pub(crate) database: Database,
+}
+
+impl BatchOperation for RecordOperation {
+    type Item = Record;
+    type Key = JobId;
+    type Answer = Recorded;
+
+    fn key(item: &Record) -> JobId {
+        item.id
+    }
+
+    async fn execute(&self, items: &[Record]) -> Result<Vec<Recorded>, BatchFailure> {
+        let client = self.database.client().await?;
+        let statement = client.prepare_cached(RECORD).await.map_err(classify)?;
+        let columns = RecordColumns::of(items);
+        let mut parameters = columns.parameters();
+        let grace_s = WAKE_UP_GRACE.as_secs_f64();
+        parameters.push(&grace_s);
+        let rows = client.query(&statement, &parameters).await.map_err(classify)?;
+        let found: std::collections::HashMap<Uuid, (Option<i32>, bool)> =
+            rows.iter().map(|row| (row.get("id"), (row.get("turn"), row.get("is_double")))).collect();
+        let answer = |item: &Record| match found.get(&item.id.0) {
+            Some(&(Some(turn), is_double)) => Recorded::Done { turn: Turn(turn), is_double },
+            Some(&(None, is_double)) => Recorded::Late { is_double },
+            // The row is gone (a restored database): the attempt itself was written.
+            None => Recorded::Late { is_double: false },
+        };
+        Ok(items.iter().map(answer).collect())
+    }
+}
+
+struct RecordColumns<'a> {
+    ids: Vec<Uuid>,
+    tokens: Vec<Uuid>,
+    numbers: Vec<i32>,
+    started_at: Vec<Timestamp>,
+    durations_ms: Vec<i32>,
+    outcomes: Vec<&'static str>,
+    codes: Vec<Option<i32>>,
+    http_statuses: Vec<Option<i32>>,
+    sids: Vec<Option<&'a str>>,
+    twilio_statuses: Vec<Option<&'static str>>,
+    causes: Vec<Option<&'a str>>,
+    statuses: Vec<&'static str>,
+    reasons: Vec<&'static str>,
+    fields: Vec<Option<&'a str>>,
+    sentences: Vec<&'a str>,
+    delays_s: Vec<Option<f64>>,
+    in_ladder: Vec<bool>,
+    are_counted: Vec<bool>,
+    suppress: Vec<bool>,
+}
+
+impl<'a> RecordColumns<'a> {
+    fn of(items: &'a [Record]) -> Self {
+        let told: Vec<Told<'a>> = items.iter().map(|item| told(&item.outcome)).collect();
+        Self {
+            ids: items.iter().map(|item| item.id.0).collect(),
+            tokens: items.iter().map(|item| item.token.0).collect(),
+            numbers: items.iter().map(|item| item.number.0).collect(),
+            started_at: items.iter().map(|item| item.started_at).collect(),
+            durations_ms: items
+                .iter()
+                .map(|item| i32::try_from(item.duration.as_millis()).unwrap_or(i32::MAX))
+                .collect(),
+            outcomes: items.iter().map(|item| item.outcome.name()).collect(),
+            codes: told.iter().map(|told| told.code.and_then(|code| i32::try_from(code).ok())).collect(),
+            http_statuses: told.iter().map(|told| told.http_status.map(i32::from)).collect(),
+            sids: told.iter().map(|told| told.sid).collect(),
+            twilio_statuses: told.iter().map(|told| told.twilio_status).collect(),
+            causes: told.iter().map(|told| told.cause).collect(),
+            statuses: items.iter().map(|item| item.next.status.as_str()).collect(),
+            reasons: items.iter().map(|item| item.next.reason.code.as_str()).collect(),
+            fields: items.iter().map(|item| item.next.reason.field.as_deref()).collect(),
+            sentences: items.iter().map(|item| item.next.reason.sentence.as_str()).collect(),
+            delays_s: items.iter().map(|item| item.next.wait.map(|wait| wait.delay.as_secs_f64())).collect(),
+            in_ladder: items.iter().map(|item| item.next.wait.is_some_and(|wait| wait.in_ladder)).collect(),
+            are_counted: items
+                .iter()
+                .map(|item| item.next.wait.is_some_and(|wait| wait.is_counted))
+                .collect(),
+            suppress: items.iter().map(|item| item.next.suppress).collect(),
+        }
+    }
+
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.tokens,
+            &self.numbers,
+            &self.started_at,
+            &self.durations_ms,
+            &self.outcomes,
+            &self.codes,
+            &self.http_statuses,
+            &self.sids,
+            &self.twilio_statuses,
+            &self.causes,
+            &self.statuses,
+            &self.reasons,
+            &self.fields,
+            &self.sentences,
+            &self.delays_s,
+            &self.in_ladder,
+            &self.are_counted,
+            &self.suppress,
+        ]
+    }
+}
+
+/// The columns of an outcome.
+#[derive(Default)]
+struct Told<'a> {
+    code: Option<u32>,
+    http_status: Option<u16>,
+    sid: Option<&'a str>,
+    twilio_status: Option<&'static str>,
+    cause: Option<&'a str>,
+}
+
+fn told(outcome: &Outcome) -> Told<'_> {
+    match outcome {
+        Outcome::Accepted { sid, twilio_status } => {
+            Told { sid: Some(sid.as_str()), twilio_status: Some(twilio_status.as_str()), ..Told::default() }
+        }
+        Outcome::Refused { code, http_status, message } => {
+            Told { code: *code, http_status: Some(*http_status), cause: Some(message), ..Told::default() }
+        }
+        Outcome::Throttled { code, .. } => Told { code: *code, http_status: Some(429), ..Told::default() },
+        Outcome::Unreachable { cause } => Told { cause: Some(cause), ..Told::default() },
+        Outcome::Uncertain { cause, http_status } => {
+            Told { cause: Some(cause), http_status: *http_status, ..Told::default() }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The settlement: a job that is not claimed is refused, scheduled, or put into the waiting room.
+
+use facteur_core::ids::{JobId, Turn};
+use facteur_core::ledger::{Settled, Settlement};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::batcher::BatchOperation;
+use crate::pool::{Client, Database};
+use crate::rows::{JobColumns, job_input, store_messages};
+
+/// A new job: its row is created in the state it goes to.
+const SETTLE_NEW: &str = concat!(
+    job_input!(
+        "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[]",
+        "status, reason, field, sentence, delay_s"
+    ),
+    ", inserted AS (INSERT INTO facteur.jobs \
+         (id, fingerprint, tenant, lane, status, reason, sentence, turn, not_before, due_at, deadline) \
+         SELECT id, fingerprint, tenant, lane, status, reason, sentence, turn + (delay_s IS NOT NULL)::int4, \
+                clock_timestamp() + delay_s * interval '1 second', clock_timestamp() + delay_s * interval '1 second', \
+                deadline \
+         FROM input ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, turn), \
+     stored AS (",
+    store_messages!("input"),
+    "), buried AS (INSERT INTO facteur.dead_letters \
+         (job_id, tenant, code, field, sentence, body, headers, routing_key) \
+         SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
+         FROM input JOIN inserted USING (id) WHERE status = 'dead' ON CONFLICT DO NOTHING) \
+     SELECT id, turn FROM inserted"
+);
+
+/// A job that waits: an early copy never shortens its wait, and only the present turn may move it.
+const SETTLE_KNOWN: &str = concat!(
+    job_input!(
+        "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[]",
+        "status, reason, field, sentence, delay_s"
+    ),
+    ", locked AS (SELECT j.id, j.status, j.turn, j.fingerprint FROM facteur.jobs j JOIN input USING (id) \
+         ORDER BY j.id FOR UPDATE OF j), \
+     moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
+             turn = j.turn + (i.delay_s IS NOT NULL)::int4, updated_at = clock_timestamp(), \
+             not_before = greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second'), \
+             due_at = CASE WHEN i.delay_s IS NOT NULL \
+                      THEN greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second') END \
+         FROM input i JOIN locked l USING (id) \
+         WHERE j.id = i.id AND l.turn = i.turn AND l.fingerprint = i.fingerprint \
+           AND l.status IN ('scheduled', 'waiting', 'retrying') \
+         RETURNING j.id, j.turn), \
+     buried AS (INSERT INTO facteur.dead_letters \
+         (job_id, tenant, code, field, sentence, body, headers, routing_key) \
+         SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
+         FROM input i JOIN moved USING (id) WHERE i.status = 'dead' ON CONFLICT DO NOTHING) \
+     SELECT l.id, m.turn AS moved_to, l.fingerprint = i.fingerprint AS is_same \
+     FROM locked l JOIN input i USING (id) LEFT JOIN moved m USING (id)"
+);
+
+/// Settles in batches.
+pub(crate) struct SettleOperation {
+    pub(crate) database: Database,
+}
+
+impl BatchOperation for SettleOperation {
+    type Item = Settlement;
+    type Key = JobId;
+    type Answer = Settled;
+
+    fn key(item: &Settlement) -> JobId {
+        item.row.id
+    }
+
+    async fn execute(&self, items: &[Settlement]) -> Result<Vec<Settled>, BatchFailure> {
+        let client = self.database.client().await?;
+        let mut answers: Vec<Option<Settled>> = vec![None; items.len()];
+        let mut open: Vec<usize> = (0..items.len()).collect();
+        for _ in 0..3 {
+            open = settle_new(&client, items, open, &mut answers).await?;
+            open = settle_known(&client, items, open, &mut answers).await?;
+            if open.is_empty() {
+                break;
+            }
+        }
+        let answers: Option<Vec<Settled>> = answers.into_iter().collect();
+        answers
+            .ok_or_else(|| BatchFailure::Unavailable("rows changed hands while they were settled".to_owned()))
+    }
+}
+
+async fn settle_new(
+    client: &Client,
+    items: &[Settlement],
+    indices: Vec<usize>,
+    answers: &mut [Option<Settled>],
+) -> Result<Vec<usize>, BatchFailure> {
+    let mut left = Vec::new();
+    let rows = query(client, SETTLE_NEW, items, &indices).await?;
+    let turns: std::collections::HashMap<Uuid, i32> =
+        rows.iter().map(|row| (row.get("id"), row.get("turn"))).collect();
+    for index in indices {
+        match turns.get(&items[index].row.id.0) {
+            Some(&turn) => answers[index] = Some(Settled::Done(Turn(turn))),
+            None => left.push(index),
+        }
+    }
+    Ok(left)
+}
+
+async fn settle_known(
+    client: &Client,
+    items: &[Settlement],
+    indices: Vec<usize>,
+    answers: &mut [Option<Settled>],
+) -> Result<Vec<usize>, BatchFailure> {
+    let mut left = Vec::new();
+    let rows = query(client, SETTLE_KNOWN, items, &indices).await?;
+    let found: std::collections::HashMap<Uuid, (Option<i32>, bool)> =
+        rows.iter().map(|row| (row.get("id"), (row.get("moved_to"), row.get("is_same")))).collect();
+    for index in indices {
+        match found.get(&items[index].row.id.0) {
+            Some((Some(turn), _)) => answers[index] = Some(Settled::Done(Turn(*turn))),
+            Some((None, false)) => answers[index] = Some(Settled::Conflict),
+            // A settlement whose reply was lost reads the same: what it wrote stands.
+            Some((None, true)) => answers[index] = Some(Settled::Superseded),
+            None => left.push(index),
+        }
+    }
+    Ok(left)
+}
+
+async fn query(
+    client: &Client,
+    sql: &str,
+    items: &[Settlement],
+    indices: &[usize],
+) -> Result<Vec<tokio_postgres::Row>, BatchFailure> {
+    if indices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let chosen = || indices.iter().map(|&index| &items[index]);
+    let columns = JobColumns::of(indices.iter().map(|&index| &items[index].row));
+    let statuses: Vec<&str> = chosen().map(|item| item.next.status.as_str()).collect();
+    let reasons: Vec<&str> = chosen().map(|item| item.next.reason.code.as_str()).collect();
+    let fields: Vec<Option<&str>> = chosen().map(|item| item.next.reason.field.as_deref()).collect();
+    let sentences: Vec<&str> = chosen().map(|item| item.next.reason.sentence.as_str()).collect();
+    let delays_s: Vec<Option<f64>> =
+        chosen().map(|item| item.next.wait.map(|wait| wait.delay.as_secs_f64())).collect();
+    let mut parameters = columns.parameters();
+    let extra: [&(dyn ToSql + Sync); 5] = [&statuses, &reasons, &fields, &sentences, &delays_s];
+    parameters.extend(extra);
+    let statement = client.prepare_cached(sql).await.map_err(classify)?;
+    client.query(&statement, &parameters).await.map_err(classify)
+}

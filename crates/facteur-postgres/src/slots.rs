@@ -1,0 +1,77 @@
+//! Pacing: one clock per sender, in one row, shared by all workers. The arithmetic is that of
+//! `facteur_core::gcra`; the row lock puts the reservations of all workers in a line.
+
+use std::time::Duration;
+
+use facteur_core::gcra::{Rate, block_size};
+use facteur_core::ledger::Slots;
+use facteur_core::limits::{SLOT_BLOCK, SLOT_WAIT_IN_PLACE_MAX};
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::pool::Client;
+
+const RESERVE: &str = "UPDATE facteur.rate_slots \
+     SET tat = greatest(tat, clock_timestamp()) + $2::float8 * interval '1 second' \
+     WHERE sender = $1 AND tat <= clock_timestamp() + $3::float8 * interval '1 second' \
+     RETURNING extract(epoch FROM tat - clock_timestamp())::float8 - $2::float8 AS first_in_s";
+
+/// A displaced job comes back when those displaced before it have gone; each moves the clock of the
+/// displaced on by its cost, so that they return in line instead of all at once.
+const DISPLACE: &str = "UPDATE facteur.rate_slots \
+     SET displaced_until = greatest(displaced_until, tat, clock_timestamp()) + $2::float8 * interval '1 second' \
+     WHERE sender = $1 \
+     RETURNING extract(epoch FROM displaced_until - clock_timestamp())::float8 - $2::float8 AS wait_s";
+
+const CREATE: &str = "INSERT INTO facteur.rate_slots (sender, tat, displaced_until) \
+     VALUES ($1, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING";
+
+/// Reserves a block of slots for a message of `needed` segments. If none is free within
+/// [`SLOT_WAIT_IN_PLACE_MAX`], nothing is reserved and the message is given its turn among the displaced.
+pub(crate) async fn reserve(
+    client: &Client,
+    sender: &str,
+    rate: Rate,
+    needed: u32,
+) -> Result<Slots, BatchFailure> {
+    let count = block_size(rate, SLOT_BLOCK, needed);
+    let block_s = f64::from(count) / rate.as_per_second();
+    let horizon_s = SLOT_WAIT_IN_PLACE_MAX.as_secs_f64();
+    let reserve = client.prepare_cached(RESERVE).await.map_err(classify)?;
+    loop {
+        if let Some(row) =
+            client.query_opt(&reserve, &[&sender, &block_s, &horizon_s]).await.map_err(classify)?
+        {
+            let first_in = seconds(row.get("first_in_s"));
+            return Ok(Slots::Granted { first_in, period: rate.period(), count });
+        }
+        // No row was moved: either the clock is beyond the horizon, or the sender has none yet.
+        if !create(client, sender).await? {
+            return Ok(Slots::Displaced { wait: displace(client, sender, rate, needed).await? });
+        }
+    }
+}
+
+/// Moves the clock of the sender's displaced on by one message, and says when that message may come back.
+pub(crate) async fn displace(
+    client: &Client,
+    sender: &str,
+    rate: Rate,
+    needed: u32,
+) -> Result<Duration, BatchFailure> {
+    let cost_s = f64::from(needed.max(1)) / rate.as_per_second();
+    create(client, sender).await?;
+    let displace = client.prepare_cached(DISPLACE).await.map_err(classify)?;
+    let row = client.query_one(&displace, &[&sender, &cost_s]).await.map_err(classify)?;
+    Ok(seconds(row.get("wait_s")))
+}
+
+/// Whether the sender had no clock and has one now.
+async fn create(client: &Client, sender: &str) -> Result<bool, BatchFailure> {
+    let create = client.prepare_cached(CREATE).await.map_err(classify)?;
+    Ok(client.execute(&create, &[&sender]).await.map_err(classify)? == 1)
+}
+
+/// A slot of the past few microseconds is one of now.
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value.max(0.0)).unwrap_or_default()
+}

@@ -1,0 +1,71 @@
+//! The sweep: whatever nobody answers for any more is answered for here, by any worker, row by row.
+//!
+//! A lease that ran out means that a worker died in the middle of a call: nobody knows whether Twilio took
+//! the message, so it becomes the dead letter `uncertain`, never a second text. A wait that is over gets its
+//! wake-up through the outbox: a release from the waiting room, a schedule that is due, or an envelope that
+//! got lost between the record and the broker. Copies of envelopes are harmless.
+
+use facteur_core::limits::{DUTY_ROWS_MAX, WAKE_UP_GRACE};
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::pool::Database;
+
+/// What one sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Jobs that got a wake-up.
+    pub woken: i64,
+    /// Waiting jobs whose deadline had passed.
+    pub expired: i64,
+    /// Leases that had run out.
+    pub uncertain: i64,
+}
+
+impl Swept {
+    /// Whether there may be more to do at once.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.woken + self.expired + self.uncertain >= DUTY_ROWS_MAX
+    }
+}
+
+/// If an envelope is only late (a long queue), its next copy comes after twice the wait so far.
+const SWEEP: &str = "WITH due AS (SELECT id, status, turn, lane, deadline, tenant, claim_token FROM facteur.jobs \
+         WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
+     judged AS (SELECT d.*, CASE WHEN d.status = 'sending' THEN 'uncertain' \
+         WHEN d.status NOT IN ('scheduled', 'waiting', 'retrying') THEN 'nothing' \
+         WHEN d.deadline <= clock_timestamp() THEN 'expired' ELSE 'woken' END AS verdict FROM due d), \
+     moved AS (UPDATE facteur.jobs j SET \
+             status = CASE v.verdict WHEN 'uncertain' THEN 'dead' WHEN 'expired' THEN 'expired' ELSE j.status END, \
+             reason = CASE WHEN v.verdict IN ('uncertain', 'expired') THEN v.verdict ELSE j.reason END, \
+             sentence = CASE v.verdict WHEN 'uncertain' THEN $3 ELSE j.sentence END, \
+             due_at = CASE v.verdict WHEN 'woken' THEN clock_timestamp() + greatest($2::float8 * interval '1 second', \
+                          2 * (clock_timestamp() - coalesce(j.not_before, j.updated_at))) END, \
+             updated_at = CASE v.verdict WHEN 'woken' THEN j.updated_at ELSE clock_timestamp() END \
+         FROM judged v WHERE j.id = v.id), \
+     buried AS (INSERT INTO facteur.dead_letters (job_id, tenant, code, sentence, body, headers, routing_key) \
+         SELECT v.id, v.tenant, 'uncertain', $3, m.document, m.headers, 'send.' || v.lane \
+         FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'uncertain' ON CONFLICT DO NOTHING), \
+     woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
+         SELECT v.lane, 'jobs', 'send.' || v.lane, v.id, 'facteur.job.v1', \
+                m.headers || jsonb_build_object('facteur-turn', v.turn), m.document \
+         FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'woken') \
+     SELECT count(*) FILTER (WHERE verdict = 'woken') AS woken, count(*) FILTER (WHERE verdict = 'expired') AS expired, \
+            count(*) FILTER (WHERE verdict = 'uncertain') AS uncertain FROM judged";
+
+const LEASE_OVER: &str = "the worker that had claimed it did not come back: \
+     the call may or may not have reached Twilio, so it is not sent again by itself";
+
+/// Answers for at most 1,000 rows.
+///
+/// # Errors
+/// The database's, classified; nothing was changed then.
+pub async fn sweep(database: &Database) -> Result<Swept, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(SWEEP).await.map_err(classify)?;
+    let row = client
+        .query_one(&statement, &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER])
+        .await
+        .map_err(classify)?;
+    Ok(Swept { woken: row.get("woken"), expired: row.get("expired"), uncertain: row.get("uncertain") })
+}

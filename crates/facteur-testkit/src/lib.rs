@@ -1,0 +1,15 @@
+//! Tests only: a broker and a database for one test alone, a proxy that breaks connections, real processes.
+//!
+//! Everything here panics with a sentence where it can't do its work: a test has no better answer.
+
+mod broker;
+mod database;
+mod leftovers;
+mod management;
+pub mod process;
+mod proxy;
+mod services;
+
+pub use broker::{TestBroker, broker};
+pub use database::{TestDatabase, database};
+pub use proxy::FaultProxy;
