@@ -46,7 +46,7 @@ pub fn dead_envelope(content: &EnvelopeContent) -> DeadEnvelope {
         sentence,
         body: content.body.clone(),
         headers: headers(content),
-        digest: digest(content, &routing_key),
+        digest: digest(content, code, &routing_key),
         routing_key,
     }
 }
@@ -72,11 +72,10 @@ fn headers(content: &EnvelopeContent) -> serde_json::Value {
     all.into()
 }
 
-fn digest(content: &EnvelopeContent, routing_key: &str) -> [u8; 32] {
+fn digest(content: &EnvelopeContent, code: ReasonCode, routing_key: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in
-        [content.message_id.as_deref().unwrap_or_default().as_bytes(), routing_key.as_bytes(), &content.body]
-    {
+    let message_id = content.message_id.as_deref().unwrap_or_default();
+    for part in [message_id.as_bytes(), code.as_str().as_bytes(), routing_key.as_bytes(), &content.body] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -51,8 +51,8 @@ impl Ready {
 pub enum Verdict {
     /// Go on.
     Pass(Ready),
-    /// Not before its `send_at`.
-    Later(Timestamp),
+    /// Not before its `send_at`; what will be sent is settled now, so that its producer hears of a fault now.
+    Later(Timestamp, Ready),
     /// Never: the final status and the reason.
     Refuse(Status, Reason),
 }
@@ -82,12 +82,10 @@ pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Ve
             Reason::new(Code::Expired, format!("was wanted until {deadline}")),
         );
     }
-    if let Some(at) = job.send_at.filter(|at| *at > now) {
-        return Verdict::Later(at);
-    }
-    match ready(job, facts) {
-        Ok(ready) => Verdict::Pass(ready),
-        Err(reason) => Verdict::Refuse(Status::Dead, reason),
+    match (ready(job, facts), job.send_at.filter(|at| *at > now)) {
+        (Ok(ready), None) => Verdict::Pass(ready),
+        (Ok(ready), Some(at)) => Verdict::Later(at, ready),
+        (Err(reason), _) => Verdict::Refuse(Status::Dead, reason),
     }
 }
 

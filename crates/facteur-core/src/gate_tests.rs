@@ -101,8 +101,16 @@ fn what_is_worthless_expires_before_anything_else_is_looked_at() {
 #[test]
 fn a_future_send_at_waits_and_a_past_one_means_now() {
     let scheduled = |seconds| Job { send_at: Some(at(seconds)), ..job(text("x")) };
-    assert_eq!(admit(&scheduled(30), facts(), at(60), at(0)), Verdict::Later(at(30)));
+    assert!(
+        matches!(admit(&scheduled(30), facts(), at(60), at(0)), Verdict::Later(then, _) if then == at(30))
+    );
     assert!(matches!(admit(&scheduled(-30), facts(), at(60), at(0)), Verdict::Pass(_)));
+}
+
+#[test]
+fn a_scheduled_job_that_can_not_be_sent_is_refused_at_once() {
+    let scheduled = Job { send_at: Some(at(30)), ..job(template(&[])) };
+    assert_eq!(refused(admit(&scheduled, facts(), at(60), at(0))), (Status::Dead, Code::TemplateUnknown));
 }
 
 #[test]

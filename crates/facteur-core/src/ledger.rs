@@ -219,6 +219,6 @@ pub struct DeadEnvelope {
     pub headers: serde_json::Value,
     /// Routing key that it was published with.
     pub routing_key: String,
-    /// SHA-256 of body, routing key and id: filing the same envelope twice makes one row.
+    /// SHA-256 of id, code, routing key and body: filing the same envelope twice makes one row.
     pub digest: [u8; 32],
 }

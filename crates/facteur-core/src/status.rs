@@ -113,7 +113,8 @@ pub const TRANSITIONS: &[(Status, &[Status])] = {
         (Expired, &[Sent, Delivered, Read, Undelivered]),
         (Canceled, &[Sent, Delivered, Read, Undelivered]),
         (Suppressed, &[Sent, Delivered, Read, Undelivered]),
-        (Dead, &[Waiting, Sent, Delivered, Read, Undelivered, Failed]),
+        // A late record of the attempt that made it uncertain still says what became of it.
+        (Dead, &[Waiting, Retrying, Expired, Sent, Delivered, Read, Undelivered, Failed]),
     ]
 };
 

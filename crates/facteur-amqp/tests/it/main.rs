@@ -1,0 +1,12 @@
+//! On a real RabbitMQ: each test has a vhost of its own.
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod consumer;
+#[cfg(test)]
+mod probe;
+#[cfg(test)]
+mod publisher;
+#[cfg(test)]
+mod topology;

@@ -1,0 +1,186 @@
+//! The worker's ports on the real world. What an adapter calls "unavailable" is waited out here, so that a
+//! job's life knows only "this item can't" and "we are stopping".
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use facteur_amqp::{Publication, PublishError, Publisher};
+use facteur_core::call::Call;
+use facteur_core::gate::Facts;
+use facteur_core::gcra::Rate;
+use facteur_core::ids::{ClaimToken, JobId, Tenant};
+use facteur_core::job::{Channel, Content, Job};
+use facteur_core::ladder::{self, Route};
+use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots};
+use facteur_core::limits::LADDER_DELAY_UNITS_MAX;
+use facteur_core::outcome::Outcome;
+use facteur_core::reason::ReasonCode;
+use facteur_core::sender::Sender;
+use facteur_postgres::{BatchFailure, SenderDirectory, Store, SubmitError, TemplateStore};
+use facteur_twilio::TwilioClient;
+use tokio_util::sync::CancellationToken;
+
+use crate::pacer::{Pacer, SlotSource};
+use crate::ports::{Letter, PortError, Ports, Slot};
+
+/// How long to wait before an unavailable adapter is asked again.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// Senders of jobs that name none.
+#[derive(Debug, Clone, Default)]
+pub struct DefaultSenders {
+    /// For SMS and MMS.
+    pub sms: Option<Sender>,
+    /// For WhatsApp.
+    pub whatsapp: Option<Sender>,
+}
+
+/// One lane's ports.
+pub(crate) struct LanePorts {
+    pub(crate) store: Store,
+    pub(crate) publisher: Publisher,
+    pub(crate) twilio: TwilioClient,
+    pub(crate) pacer: Pacer<StoreSlots>,
+    pub(crate) templates: Arc<TemplateStore>,
+    pub(crate) senders: Arc<SenderDirectory>,
+    pub(crate) default_senders: DefaultSenders,
+    pub(crate) default_rate: Option<Rate>,
+    pub(crate) ladder_unit: Duration,
+    /// Cancelled when outages are no longer waited out: after the drain.
+    pub(crate) closing: CancellationToken,
+}
+
+impl Ports for LanePorts {
+    async fn facts(&self, job: &Job) -> Result<Facts, PortError> {
+        let sender = job.sender.clone().or_else(|| match job.recipient.channel {
+            Channel::Sms | Channel::Mms => self.default_senders.sms.clone(),
+            Channel::Whatsapp => self.default_senders.whatsapp.clone(),
+        });
+        let owner = match &sender {
+            Some(sender) => self.senders.tenant_of(sender.as_str()).await,
+            None => None,
+        };
+        // The column holds what `facteur` wrote there; whatever else stands in it owns nothing.
+        let sender_owner = owner.and_then(|slug| Tenant::parse(&slug).ok());
+        let template = match &job.content {
+            Content::Template { name, language, .. } => {
+                let find = || self.templates.find(job.tenant.as_str(), name, language.as_deref());
+                wait_out(&self.closing, find).await?.map(|found| found.text)
+            }
+            Content::Message { .. } | Content::ContentSid { .. } => None,
+        };
+        Ok(Facts { sender, sender_owner, template })
+    }
+
+    async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {
+        let Some(rate) = self.senders.rate_of(sender.as_str()).await.or(self.default_rate) else {
+            return Ok(Slot::Now);
+        };
+        self.pacer.slot(sender, rate, segments, may_wait).await.ok_or(PortError::Closed)
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {
+        self.store.claim(request).await.map_err(port_error)
+    }
+
+    async fn release(
+        &self,
+        id: JobId,
+        token: ClaimToken,
+        reason: ReasonCode,
+        wake_up_after: Duration,
+    ) -> Result<(), PortError> {
+        wait_out(&self.closing, || self.store.release(id, token, reason, wake_up_after)).await.map(|_| ())
+    }
+
+    async fn call(&self, call: &Call) -> Outcome {
+        self.twilio.send(call).await
+    }
+
+    async fn record(&self, record: Record) -> Result<Recorded, PortError> {
+        self.store.record(record).await.map_err(port_error)
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<Settled, PortError> {
+        self.store.settle(settlement).await.map_err(port_error)
+    }
+
+    async fn publish(&self, letter: Letter) -> Result<(), PortError> {
+        let publication = publication(letter, self.ladder_unit);
+        loop {
+            match self.publisher.publish(publication.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(PublishError::Closed) => return Err(PortError::Closed),
+                Err(error) => {
+                    tracing::warn!(%error, "not published yet; tried again");
+                    pause(&self.closing).await?;
+                }
+            }
+        }
+    }
+}
+
+fn publication(letter: Letter, ladder_unit: Duration) -> Publication {
+    match letter {
+        Letter::WakeUp { content, lane, delay } => match ladder::route(delay, ladder_unit) {
+            Route::Ladder { units: 0 } => Publication::job(lane, &content),
+            Route::Ladder { units } => Publication::delayed(units, lane, &content),
+            // A longer wait is the waiting room's; an early copy is sent back by the claim.
+            Route::WaitingRoom => Publication::delayed(LADDER_DELAY_UNITS_MAX, lane, &content),
+        },
+        Letter::Burial { mut content, job_id, reason } => {
+            if let Some(id) = job_id {
+                content.message_id = Some(id.to_string());
+            }
+            Publication::buried(&content, &reason)
+        }
+    }
+}
+
+fn port_error(error: SubmitError) -> PortError {
+    match error {
+        SubmitError::Data(sentence) => PortError::Data(sentence),
+        SubmitError::Closed => PortError::Closed,
+    }
+}
+
+/// Asks until there is an answer.
+async fn wait_out<T, F>(closing: &CancellationToken, mut ask: impl FnMut() -> F) -> Result<T, PortError>
+where
+    F: Future<Output = Result<T, BatchFailure>>,
+{
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(BatchFailure::Data(sentence)) => return Err(PortError::Data(sentence)),
+            Err(BatchFailure::Unavailable(sentence)) => {
+                tracing::warn!(error = sentence, "Postgres gives no answer; asked again");
+                pause(closing).await?;
+            }
+        }
+    }
+}
+
+async fn pause(closing: &CancellationToken) -> Result<(), PortError> {
+    tokio::select! {
+        () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => Ok(()),
+        () = closing.cancelled() => Err(PortError::Closed),
+    }
+}
+
+/// The database's clocks, as the pacer asks them.
+pub(crate) struct StoreSlots {
+    pub(crate) store: Store,
+    pub(crate) closing: CancellationToken,
+}
+
+impl SlotSource for StoreSlots {
+    async fn reserve(&self, sender: &str, rate: Rate, needed: u32) -> Option<Slots> {
+        wait_out(&self.closing, || self.store.reserve(sender, rate, needed)).await.ok()
+    }
+
+    async fn displace(&self, sender: &str, rate: Rate, needed: u32) -> Option<Duration> {
+        wait_out(&self.closing, || self.store.displace(sender, rate, needed)).await.ok()
+    }
+}

@@ -1,0 +1,72 @@
+//! The periodic duties. Any worker does them; `SKIP LOCKED` keeps workers out of each other's way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use facteur_core::lane::Lane;
+use facteur_postgres::{Database, messages, sweep};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics;
+
+/// How often due rows are looked for; a release from the waiting room is late by at most this.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the age of the oldest waiting job is measured.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Answers for rows whose lease or wait is over, and rings the relays.
+pub(crate) async fn sweep_for_ever(
+    database: Database,
+    nudges: Vec<Arc<Notify>>,
+    stopping: CancellationToken,
+) {
+    while pause(SWEEP_INTERVAL, &stopping).await {
+        loop {
+            match sweep(&database).await {
+                Ok(swept) => {
+                    metrics::swept(&swept);
+                    if swept.uncertain > 0 {
+                        tracing::warn!(
+                            jobs = swept.uncertain,
+                            "leases ran out in the middle of a call: dead letters `uncertain`"
+                        );
+                    }
+                    if swept.woken > 0 {
+                        nudges.iter().for_each(|nudge| nudge.notify_one());
+                    }
+                    if !swept.is_full() || stopping.is_cancelled() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the sweep failed; tried again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Keeps the gauges that only the database can tell.
+pub(crate) async fn measure_for_ever(database: Database, stopping: CancellationToken) {
+    while pause(GAUGE_INTERVAL, &stopping).await {
+        match messages::oldest_waiting(&database).await {
+            Ok(ages) => {
+                for lane in Lane::ALL {
+                    metrics::oldest_waiting(lane, ages.get(&lane).copied().unwrap_or_default());
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the age of the oldest waiting job is unknown"),
+        }
+        metrics::pool(database.usage());
+    }
+}
+
+/// Whether to go on.
+async fn pause(interval: Duration, stopping: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(interval) => true,
+        () = stopping.cancelled() => false,
+    }
+}

@@ -1,0 +1,149 @@
+//! How a life ends without a call, or after one: buried, refused, scheduled, stepped aside, given back, carried out.
+//! Each returns once what replaces the envelope is confirmed or committed.
+
+use std::time::Duration;
+
+use facteur_core::Timestamp;
+use facteur_core::envelope::EnvelopeContent;
+use facteur_core::ids::{ClaimToken, JobId, Turn};
+use facteur_core::ledger::{JobRow, Next, Recorded, Settled, Settlement, Wait};
+use facteur_core::limits::{SLOT_WAIT_IN_LADDER_MAX, WAKE_UP_GRACE};
+use facteur_core::reason::{Reason, ReasonCode};
+use facteur_core::status::Status;
+
+use crate::metrics;
+use crate::ports::{Letter, PortError, Ports};
+use crate::process::{End, Life};
+use crate::rows;
+
+impl<P: Ports> Life<P> {
+    pub(crate) async fn bury(
+        &self,
+        content: &EnvelopeContent,
+        job_id: Option<JobId>,
+        reason: Reason,
+    ) -> Result<End, PortError> {
+        tracing::info!(job = job_id.map(tracing::field::display), %reason, "buried an envelope that is no job");
+        let code = reason.code;
+        metrics::buried(code);
+        self.ports.publish(Letter::Burial { content: content.clone(), job_id, reason }).await?;
+        Ok(End::Buried(code))
+    }
+
+    pub(crate) async fn schedule(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<End, PortError> {
+        let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        let reason = Reason::new(ReasonCode::Scheduled, format!("is to be sent at {at}"));
+        self.settle(content, row, Status::Scheduled, reason, Some(delay)).await
+    }
+
+    pub(crate) async fn refuse(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        status: Status,
+        reason: Reason,
+    ) -> Result<End, PortError> {
+        tracing::info!(job = %row.id, %status, %reason, "refused at the gate");
+        if status == Status::Dead {
+            metrics::buried(reason.code);
+        }
+        self.settle(content, row, status, reason, None).await
+    }
+
+    /// A job whose slot is far away makes room: for seconds in the ladder, for longer in the waiting room.
+    pub(crate) async fn step_aside(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        wait: Duration,
+    ) -> Result<End, PortError> {
+        metrics::parked(ReasonCode::RateLimit);
+        if wait > SLOT_WAIT_IN_LADDER_MAX {
+            let reason = Reason::new(ReasonCode::RateLimit, "waits for the sender's rate");
+            return self.settle(content, row, Status::Waiting, reason, Some(wait)).await;
+        }
+        self.wake_up_again(content, &row, row.turn, wait).await?;
+        Ok(End::Waits(ReasonCode::RateLimit))
+    }
+
+    pub(crate) async fn bury_conflict(&self, content: &EnvelopeContent, id: JobId) -> Result<End, PortError> {
+        let sentence = "stands for another tenant, recipient or content already";
+        self.bury(content, Some(id), Reason::field(ReasonCode::IdConflict, "id", sentence)).await
+    }
+
+    /// Gives back a claim on which no call may start any more.
+    pub(crate) async fn give_back(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        token: ClaimToken,
+        wait: Duration,
+    ) -> Result<End, PortError> {
+        let is_stopping = self.stopping.is_cancelled();
+        let reason = if is_stopping { ReasonCode::HandedOver } else { ReasonCode::RateLimit };
+        self.ports.release(row.id, token, reason, wait + WAKE_UP_GRACE).await?;
+        if is_stopping { Err(PortError::Closed) } else { self.step_aside(content, row, wait).await }
+    }
+
+    pub(crate) async fn carry_out(
+        &self,
+        content: &EnvelopeContent,
+        row: &JobRow,
+        next: &Next,
+        recorded: Recorded,
+    ) -> Result<End, PortError> {
+        let (Recorded::Done { is_double, .. } | Recorded::Late { is_double }) = recorded;
+        if is_double {
+            metrics::doubled();
+            tracing::error!(job = %row.id, "two attempts of one job have a SID: the recipient may have two texts");
+        }
+        let Recorded::Done { turn, .. } = recorded else { return Ok(End::NotOurs) };
+        match next.wait {
+            None => Ok(End::Final(next.status)),
+            Some(Wait { delay, in_ladder, .. }) => {
+                if in_ladder {
+                    self.wake_up_again(content, row, turn, delay).await?;
+                }
+                Ok(End::Waits(next.reason.code))
+            }
+        }
+    }
+
+    /// Publishes the wake-up of a turn, and returns once the broker has it.
+    pub(crate) async fn wake_up_again(
+        &self,
+        content: &EnvelopeContent,
+        row: &JobRow,
+        turn: Turn,
+        delay: Duration,
+    ) -> Result<(), PortError> {
+        let content = rows::wake_up(content, row, turn);
+        self.ports.publish(Letter::WakeUp { content, lane: row.lane, delay }).await
+    }
+
+    pub(crate) async fn settle(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        status: Status,
+        reason: Reason,
+        delay: Option<Duration>,
+    ) -> Result<End, PortError> {
+        let (id, code) = (row.id, reason.code);
+        let wait = delay.map(|delay| Wait { delay, in_ladder: false, is_counted: false });
+        let next = Next { status, reason, wait, suppress: false };
+        match self.ports.settle(Settlement { row, next }).await {
+            Ok(Settled::Done(_)) if status.is_final() => Ok(End::Final(status)),
+            Ok(Settled::Done(_)) => Ok(End::Waits(code)),
+            Ok(Settled::Superseded) => Ok(End::NotOurs),
+            Ok(Settled::Conflict) => self.bury_conflict(content, id).await,
+            Err(error) => Err(error),
+        }
+    }
+}

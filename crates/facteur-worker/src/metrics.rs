@@ -1,0 +1,229 @@
+//! Every metric of the worker: its name, its help and its labels. Each series exists from the start, at zero,
+//! and no label is ever a number, an id or a SID. `docs/metrics.md` lists them; a test compares.
+
+use std::time::Duration;
+
+use facteur_core::Timestamp;
+use facteur_core::decide::Decision;
+use facteur_core::lane::Lane;
+use facteur_core::outcome::Outcome;
+use facteur_core::reason::ReasonCode;
+use facteur_postgres::Swept;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::process::End;
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in seconds.
+    Histogram,
+}
+
+/// A metric as documented.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($( $constant:ident = $name:literal, $kind:ident, [$($label:literal),*], $help:literal; )+) => {
+        $( const $constant: &str = $name; )+
+
+        /// Every metric.
+        pub const ALL: &[Metric] =
+            &[ $( Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help } ),+ ];
+    };
+}
+
+metrics! {
+    ENVELOPES = "facteur_envelopes_total", Counter, ["lane", "end"], "Envelopes answered, by how this delivery ended: final, waits, not_ours (a copy or stale) or buried.";
+    ATTEMPTS = "facteur_attempts_total", Counter, ["lane", "outcome"], "HTTP calls that left for Twilio, by what they told.";
+    DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted) or bury.";
+    PARKS = "facteur_parks_total", Counter, ["reason"], "Waits that count as nobody's failure, by reason.";
+    DEAD_LETTERS = "facteur_dead_letters_total", Counter, ["reason"], "Jobs and envelopes that were stopped for a person to look at, by reason.";
+    FILED = "facteur_dead_envelopes_filed_total", Counter, ["reason"], "Envelopes of the dead-letter queue that the keeper filed, by reason.";
+    DOUBLED = "facteur_doubled_total", Counter, [], "Jobs of which two attempts have a SID: the recipient may have two texts. Always 0, or somebody must know why.";
+    WOKEN = "facteur_woken_total", Counter, [], "Wake-ups published by the sweep: releases from the waiting room, due schedules, lost envelopes.";
+    EXPIRED = "facteur_expired_waiting_total", Counter, [], "Jobs that expired while they waited.";
+    LEASES_LOST = "facteur_leases_lost_total", Counter, [], "Claims whose worker did not come back: each is a dead letter `uncertain`.";
+    RELAYED = "facteur_outbox_relayed_total", Counter, ["relay"], "Outbox rows published and confirmed.";
+    CALL_SECONDS = "facteur_twilio_call_seconds", Histogram, ["outcome"], "Duration of calls to Twilio.";
+    QUEUE_WAIT_SECONDS = "facteur_queue_wait_seconds", Histogram, ["lane"], "From the first publish of a job to the start of a call.";
+    END_TO_END_SECONDS = "facteur_end_to_end_seconds", Histogram, ["lane"], "From the first publish of a job to Twilio's acceptance.";
+    IN_FLIGHT = "facteur_in_flight", Gauge, ["lane"], "Jobs in the worker's hands.";
+    OLDEST_WAITING_SECONDS = "facteur_oldest_waiting_seconds", Gauge, ["lane"], "Age of the oldest job that waits in the database.";
+    CONSUMING = "facteur_consuming", Gauge, ["queue"], "1 while the broker hands out envelopes of this queue to this worker.";
+    SINCE_ENVELOPE_SECONDS = "facteur_seconds_since_last_envelope", Gauge, ["queue"], "Time since an envelope of this queue came, or since the start.";
+    PUBLISHER_CONNECTED = "facteur_publisher_connected", Gauge, [], "1 while the publishing connection stands.";
+    PUBLISHER_BLOCKED = "facteur_publisher_blocked", Gauge, [], "1 while the broker takes nothing (memory or disk alarm).";
+    POOL_IN_USE = "facteur_database_connections_in_use", Gauge, [], "Connections of the shared pool in use.";
+    POOL_MAX = "facteur_database_connections_max", Gauge, [], "Most connections of the shared pool.";
+    BUILD_INFO = "facteur_build_info", Gauge, ["version"], "Always 1; the label says which release runs.";
+}
+
+const ENDS: [&str; 4] = ["final", "waits", "not_ours", "buried"];
+const DECIDED: [&str; 4] = ["finish", "retry", "park", "bury"];
+const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
+const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
+
+/// The page `docs/metrics.md`.
+#[must_use]
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed by every worker on `FACTEUR_METRICS_LISTEN`, at `/metrics`. Made by `facteur reference metrics`.\n\n\
+         | name | kind | labels | what it says |\n|---|---|---|---|\n",
+    );
+    for metric in ALL {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        page.push_str(&format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help));
+    }
+    page
+}
+
+/// Describes every metric and creates every series.
+pub fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
+    for lane in Lane::ALL.map(Lane::as_str) {
+        ENDS.iter().for_each(|end| counter!(ENVELOPES, "lane" => lane, "end" => *end).absolute(0));
+        Outcome::NAMES
+            .iter()
+            .for_each(|name| counter!(ATTEMPTS, "lane" => lane, "outcome" => *name).absolute(0));
+        DECIDED.iter().for_each(|name| counter!(DECISIONS, "lane" => lane, "decision" => *name).absolute(0));
+        gauge!(IN_FLIGHT, "lane" => lane).set(0.0);
+        gauge!(OLDEST_WAITING_SECONDS, "lane" => lane).set(0.0);
+    }
+    for code in ReasonCode::ALL.iter().map(|code| code.as_str()) {
+        counter!(PARKS, "reason" => code).absolute(0);
+        counter!(DEAD_LETTERS, "reason" => code).absolute(0);
+        counter!(FILED, "reason" => code).absolute(0);
+    }
+    RELAYS.iter().for_each(|relay| counter!(RELAYED, "relay" => *relay).absolute(0));
+    [DOUBLED, WOKEN, EXPIRED, LEASES_LOST].into_iter().for_each(|name| counter!(name).absolute(0));
+    QUEUES.into_iter().for_each(|queue| consumer(queue, false, Duration::ZERO));
+    [PUBLISHER_CONNECTED, PUBLISHER_BLOCKED, POOL_IN_USE, POOL_MAX]
+        .into_iter()
+        .for_each(|name| gauge!(name).set(0.0));
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// A job came into the worker's hands.
+pub(crate) fn received(lane: Lane) {
+    gauge!(IN_FLIGHT, "lane" => lane.as_str()).increment(1.0);
+}
+
+/// A job left them.
+pub(crate) fn let_go(lane: Lane) {
+    gauge!(IN_FLIGHT, "lane" => lane.as_str()).decrement(1.0);
+}
+
+pub(crate) fn ended(lane: Lane, end: End) {
+    let end = match end {
+        End::Final(_) => "final",
+        End::Waits(_) => "waits",
+        End::NotOurs => "not_ours",
+        End::Buried(_) => "buried",
+    };
+    counter!(ENVELOPES, "lane" => lane.as_str(), "end" => end).increment(1);
+}
+
+pub(crate) fn called(
+    lane: Lane,
+    outcome: &Outcome,
+    duration: Duration,
+    enqueued_at: Option<Timestamp>,
+    started_at: Timestamp,
+) {
+    let (lane, name) = (lane.as_str(), outcome.name());
+    counter!(ATTEMPTS, "lane" => lane, "outcome" => name).increment(1);
+    histogram!(CALL_SECONDS, "outcome" => name).record(duration);
+    let Some(enqueued_at) = enqueued_at else { return };
+    // A producer's clock may run ahead of ours.
+    let waited = Duration::try_from(started_at.duration_since(enqueued_at)).unwrap_or_default();
+    histogram!(QUEUE_WAIT_SECONDS, "lane" => lane).record(waited);
+    if matches!(outcome, Outcome::Accepted { .. }) {
+        histogram!(END_TO_END_SECONDS, "lane" => lane).record(waited + duration);
+    }
+}
+
+pub(crate) fn decided(lane: Lane, decision: &Decision) {
+    counter!(DECISIONS, "lane" => lane.as_str(), "decision" => decision.name()).increment(1);
+    match decision {
+        Decision::Park { reason, .. } => parked(reason.code),
+        Decision::Bury(reason) => buried(reason.code),
+        Decision::Finish { .. } | Decision::Retry { .. } => {}
+    }
+}
+
+pub(crate) fn parked(code: ReasonCode) {
+    counter!(PARKS, "reason" => code.as_str()).increment(1);
+}
+
+pub(crate) fn buried(code: ReasonCode) {
+    counter!(DEAD_LETTERS, "reason" => code.as_str()).increment(1);
+}
+
+pub(crate) fn filed(code: ReasonCode) {
+    counter!(FILED, "reason" => code.as_str()).increment(1);
+}
+
+pub(crate) fn doubled() {
+    counter!(DOUBLED).increment(1);
+}
+
+pub(crate) fn swept(swept: &Swept) {
+    counter!(WOKEN).increment(swept.woken.unsigned_abs());
+    counter!(EXPIRED).increment(swept.expired.unsigned_abs());
+    counter!(LEASES_LOST).increment(swept.uncertain.unsigned_abs());
+    counter!(DEAD_LETTERS, "reason" => ReasonCode::Uncertain.as_str())
+        .increment(swept.uncertain.unsigned_abs());
+}
+
+pub(crate) fn relayed(relay: &'static str, rows: usize) {
+    counter!(RELAYED, "relay" => relay).increment(rows as u64);
+}
+
+pub(crate) fn oldest_waiting(lane: Lane, age: Duration) {
+    gauge!(OLDEST_WAITING_SECONDS, "lane" => lane.as_str()).set(age.as_secs_f64());
+}
+
+pub(crate) fn pool((in_use, _, max): (usize, usize, usize)) {
+    gauge!(POOL_IN_USE).set(count(in_use));
+    gauge!(POOL_MAX).set(count(max));
+}
+
+pub(crate) fn consumer(queue: &'static str, consuming: bool, since_envelope: Duration) {
+    gauge!(CONSUMING, "queue" => queue).set(f64::from(u8::from(consuming)));
+    gauge!(SINCE_ENVELOPE_SECONDS, "queue" => queue).set(since_envelope.as_secs_f64());
+}
+
+pub(crate) fn publisher(connected: bool, blocked: bool) {
+    gauge!(PUBLISHER_CONNECTED).set(f64::from(u8::from(connected)));
+    gauge!(PUBLISHER_BLOCKED).set(f64::from(u8::from(blocked)));
+}
+
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::MAX, f64::from)
+}

@@ -1,0 +1,105 @@
+//! What one job's life needs of the world: nine questions, each about one item. The adapters behind them
+//! batch; tests answer them from memory.
+
+use std::future::Future;
+use std::time::Duration;
+
+use facteur_core::call::Call;
+use facteur_core::envelope::EnvelopeContent;
+use facteur_core::gate::Facts;
+use facteur_core::ids::{ClaimToken, JobId};
+use facteur_core::job::Job;
+use facteur_core::lane::Lane;
+use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
+use facteur_core::outcome::Outcome;
+use facteur_core::reason::{Reason, ReasonCode};
+use facteur_core::sender::Sender;
+use tokio::time::Instant;
+
+/// Why a port gave no answer. An outage is no such reason: ports wait it out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// This very item can't be stored or published.
+    #[error("{0}")]
+    Data(String),
+    /// The worker is stopping.
+    #[error("the worker is stopping")]
+    Closed,
+}
+
+/// When a message may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// At this instant, and not later than `late_max` after it: a later call takes another slot.
+    At {
+        /// The instant.
+        at: Instant,
+        /// How late it may be used.
+        late_max: Duration,
+    },
+    /// The sender has no limit.
+    Now,
+    /// Not soon: come back after this time.
+    Displaced(Duration),
+}
+
+/// What the worker publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Letter {
+    /// A wake-up that comes back after `delay`, through the ladder.
+    WakeUp {
+        /// The envelope, with the turn that it wakes.
+        content: EnvelopeContent,
+        /// Where it comes back.
+        lane: Lane,
+        /// When; at most what the ladder holds.
+        delay: Duration,
+    },
+    /// An envelope that can't become a job.
+    Burial {
+        /// The envelope, byte for byte.
+        content: EnvelopeContent,
+        /// Its id, if that much could be read.
+        job_id: Option<JobId>,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The world, as one job sees it.
+pub trait Ports: Send + Sync + 'static {
+    /// What the gate must know: sender, its owner, the template's text.
+    fn facts(&self, job: &Job) -> impl Future<Output = Result<Facts, PortError>> + Send;
+
+    /// A slot of this sender for so many segments. `may_wait` says whether it may be up to two seconds away.
+    fn slot(
+        &self,
+        sender: &Sender,
+        segments: u32,
+        may_wait: bool,
+    ) -> impl Future<Output = Result<Slot, PortError>> + Send;
+
+    /// Claims the next attempt.
+    fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<Claim, PortError>> + Send;
+
+    /// Gives back a claim that made no call.
+    fn release(
+        &self,
+        id: JobId,
+        token: ClaimToken,
+        reason: ReasonCode,
+        wake_up_after: Duration,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Calls Twilio. Never an error: whatever happens is an outcome.
+    fn call(&self, call: &Call) -> impl Future<Output = Outcome> + Send;
+
+    /// Records what the call came to.
+    fn record(&self, record: Record) -> impl Future<Output = Result<Recorded, PortError>> + Send;
+
+    /// Settles a job that is not claimed.
+    fn settle(&self, settlement: Settlement) -> impl Future<Output = Result<Settled, PortError>> + Send;
+
+    /// Publishes, and returns when the broker has confirmed it.
+    fn publish(&self, letter: Letter) -> impl Future<Output = Result<(), PortError>> + Send;
+}

@@ -1,0 +1,90 @@
+//! The relay: carries what transactions left in the outbox to the broker. A row is deleted once its publish
+//! is confirmed; a row whose relay died is published again, which copies of envelopes make harmless.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use facteur_amqp::{Exchange, Publication, PublishError, Publisher};
+use facteur_core::envelope::EnvelopeContent;
+use facteur_postgres::{Database, Outbox, OutboxRow};
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics;
+
+/// How long an idle relay sleeps before it looks again.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long it waits after the database or the broker failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Rows that are carried at once.
+const ROWS_MAX: i64 = 256;
+
+/// One relay: a lane's, or that of events.
+pub(crate) struct Relay {
+    pub(crate) name: &'static str,
+    pub(crate) database: Database,
+    pub(crate) publisher: Publisher,
+    /// Rung by this process when it has put something into the outbox.
+    pub(crate) nudge: Arc<Notify>,
+}
+
+impl Relay {
+    pub(crate) async fn run(self, stopping: CancellationToken) {
+        let outbox = Outbox::new(self.database.clone());
+        while !stopping.is_cancelled() {
+            let pause = match self.carry(&outbox).await {
+                Ok(0) => POLL_INTERVAL,
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::warn!(relay = self.name, %error, "the outbox can't be carried now");
+                    PAUSE_AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.nudge.notified() => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+    }
+
+    async fn carry(&self, outbox: &Outbox) -> Result<usize, facteur_postgres::BatchFailure> {
+        let claimed = outbox.claim(self.name, ROWS_MAX).await?;
+        if claimed.rows.is_empty() {
+            return Ok(0);
+        }
+        let results = join_all(claimed.rows.iter().map(|row| self.publisher.publish(publication(row)))).await;
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for (row, result) in claimed.rows.iter().zip(results) {
+            match result {
+                Ok(()) => done.push(row.id),
+                Err(error) => {
+                    log_failure(self.name, row, &error);
+                    failed.push(row.id);
+                }
+            }
+        }
+        metrics::relayed(self.name, done.len());
+        outbox.delete(claimed.token, &done).await?;
+        outbox.retry_later(claimed.token, &failed).await?;
+        Ok(done.len())
+    }
+}
+
+fn log_failure(relay: &str, row: &OutboxRow, error: &PublishError) {
+    tracing::warn!(relay, message_id = %row.message_id, %error, "not published yet; tried again");
+}
+
+fn publication(row: &OutboxRow) -> Publication {
+    let content = EnvelopeContent {
+        body: row.body.clone(),
+        message_id: Some(row.message_id.to_string()),
+        content_type: Some("application/json".to_owned()),
+        kind: Some(row.kind.clone()),
+        headers: row.headers.clone(),
+        ..EnvelopeContent::default()
+    };
+    let exchange = if row.exchange == "events" { Exchange::Events } else { Exchange::Jobs };
+    Publication { exchange, routing_key: row.routing_key.clone(), content }
+}

@@ -1,0 +1,265 @@
+//! The worker, put together: three lanes, the relays, the keeper and the duties, started and stopped in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use facteur_amqp::{AmqpConfig, Consumer, ConsumerHealthHandle, Names, Publisher, PublisherHealthHandle};
+use facteur_core::gcra::Rate;
+use facteur_core::job::JobDefaults;
+use facteur_core::lane::Lane;
+use facteur_postgres::{Database, DeadLetters, SenderDirectory, Store, TemplateStore};
+use facteur_twilio::TwilioClient;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use crate::adapters::DefaultSenders;
+use crate::adapters::{LanePorts, StoreSlots};
+use crate::clock::Clock;
+pub use crate::lane_loop::LifePanicked;
+use crate::pacer::Pacer;
+use crate::process::{Life, Settings};
+use crate::relay::Relay;
+use crate::{duties, keeper, lane_loop, metrics};
+
+/// Envelopes of the dead-letter queue that are filed at once.
+const KEEPER_PREFETCH: u16 = 32;
+/// How long background tasks may take to end.
+const BACKGROUND_STOP_MAX: Duration = Duration::from_secs(10);
+/// How often the gauges of connections are set.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Jobs that a lane has in its hands at once, at most; also its prefetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permits {
+    /// Of the urgent lane.
+    pub urgent: u16,
+    /// Of the normal lane.
+    pub normal: u16,
+    /// Of the bulk lane.
+    pub bulk: u16,
+}
+
+impl Permits {
+    fn of(self, lane: Lane) -> u16 {
+        match lane {
+            Lane::Urgent => self.urgent,
+            Lane::Normal => self.normal,
+            Lane::Bulk => self.bulk,
+        }
+    }
+}
+
+/// Everything that a worker is made of.
+pub struct WorkerParts {
+    /// The broker.
+    pub amqp: AmqpConfig,
+    /// Connections of the urgent lane alone.
+    pub urgent_database: Database,
+    /// Connections of everything else.
+    pub database: Database,
+    /// Twilio.
+    pub twilio: TwilioClient,
+    /// What jobs take where they are silent.
+    pub defaults: JobDefaults,
+    /// Senders of jobs that name none.
+    pub default_senders: DefaultSenders,
+    /// Rate of senders that have none of their own; no limit if absent.
+    pub default_rate: Option<Rate>,
+    /// Permits of each lane.
+    pub permits: Permits,
+    /// How long a stopping worker waits for the calls in flight.
+    pub drain_max: Duration,
+}
+
+/// A worker that runs.
+pub struct Worker {
+    lanes: JoinSet<Result<(), LifePanicked>>,
+    background: TaskTracker,
+    stores: Vec<Store>,
+    publishers: Vec<Publisher>,
+    stopping: CancellationToken,
+    closing: CancellationToken,
+    readiness: Readiness,
+}
+
+/// Whether the worker really works, readable from anywhere.
+#[derive(Clone)]
+pub struct Readiness {
+    consumers: Vec<(&'static str, ConsumerHealthHandle)>,
+    publishers: Vec<PublisherHealthHandle>,
+    started: Instant,
+}
+
+impl Readiness {
+    /// What is missing; ready if nothing is.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing: Vec<String> = self
+            .consumers
+            .iter()
+            .filter(|(_, health)| !health.get().consuming)
+            .map(|(queue, _)| format!("not consuming the queue {queue}"))
+            .collect();
+        if self.publishers.iter().any(|health| !health.get().connected) {
+            missing.push("no connection to publish on".to_owned());
+        }
+        missing
+    }
+
+    fn measure(&self) {
+        for (queue, health) in &self.consumers {
+            let health = health.get();
+            let since = health.last_delivery.unwrap_or(self.started).elapsed();
+            metrics::consumer(queue, health.consuming, since);
+        }
+        let healths = || self.publishers.iter().map(PublisherHealthHandle::get);
+        metrics::publisher(healths().all(|health| health.connected), healths().any(|health| health.blocked));
+    }
+}
+
+impl Worker {
+    /// Starts everything; connections are made, and made again, in the background. Work begins to stop when
+    /// `stopping` is cancelled.
+    #[must_use]
+    pub fn start(parts: WorkerParts, stopping: CancellationToken) -> Self {
+        let closing = CancellationToken::new();
+        let background = TaskTracker::new();
+        let names = Names::new(&parts.amqp.prefix);
+        let urgent_publisher = Publisher::start(parts.amqp.clone(), closing.clone());
+        let publisher = Publisher::start(parts.amqp.clone(), closing.clone());
+        let mut worker = Self {
+            lanes: JoinSet::new(),
+            stores: Vec::new(),
+            readiness: Readiness {
+                consumers: Vec::new(),
+                publishers: vec![urgent_publisher.health_handle(), publisher.health_handle()],
+                started: Instant::now(),
+            },
+            publishers: vec![urgent_publisher.clone(), publisher.clone()],
+            background,
+            stopping,
+            closing,
+        };
+        let senders = Arc::new(SenderDirectory::start(parts.database.clone(), worker.stopping.clone()));
+        let templates = Arc::new(TemplateStore::new(parts.database.clone()));
+        for lane in Lane::ALL {
+            let (database, publisher) = match lane {
+                Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
+                Lane::Normal | Lane::Bulk => (&parts.database, &publisher),
+            };
+            let store = Store::start(database.clone());
+            worker.stores.push(store.clone());
+            let ports = LanePorts {
+                pacer: Pacer::new(StoreSlots { store: store.clone(), closing: worker.closing.clone() }),
+                store,
+                publisher: publisher.clone(),
+                twilio: parts.twilio.clone(),
+                templates: Arc::clone(&templates),
+                senders: Arc::clone(&senders),
+                default_senders: parts.default_senders.clone(),
+                default_rate: parts.default_rate,
+                ladder_unit: parts.amqp.delay_unit,
+                closing: worker.closing.clone(),
+            };
+            worker.start_lane(lane, ports, &parts, &names);
+        }
+        worker.start_background(&parts, &names, &urgent_publisher, &publisher);
+        worker
+    }
+
+    fn start_lane(&mut self, lane: Lane, ports: LanePorts, parts: &WorkerParts, names: &Names) {
+        let permits = parts.permits.of(lane).max(1);
+        let life = Life {
+            ports,
+            clock: Clock::system(),
+            settings: Settings { defaults: parts.defaults.clone(), ladder_unit: parts.amqp.delay_unit },
+            places: Semaphore::new((usize::from(permits) / 4).max(1)),
+            stopping: self.stopping.clone(),
+        };
+        // The consumer ends with the lane's own drain, not before it.
+        let consumer = Consumer::start(parts.amqp.clone(), names.queue(lane), permits, self.closing.clone());
+        self.readiness.consumers.push((lane.as_str(), consumer.health_handle()));
+        let (drain_max, stopping) = (parts.drain_max, self.stopping.clone());
+        self.lanes.spawn(lane_loop::run(
+            lane,
+            consumer,
+            Arc::new(life),
+            usize::from(permits),
+            drain_max,
+            stopping,
+        ));
+    }
+
+    fn start_background(
+        &mut self,
+        parts: &WorkerParts,
+        names: &Names,
+        urgent_publisher: &Publisher,
+        publisher: &Publisher,
+    ) {
+        let dead = Consumer::start(parts.amqp.clone(), names.dead(), KEEPER_PREFETCH, self.closing.clone());
+        self.readiness.consumers.push(("dead", dead.health_handle()));
+        let dead_letters = DeadLetters::new(parts.database.clone());
+        self.background.spawn(keeper::keep_for_ever(dead, dead_letters, self.stopping.clone()));
+        let mut nudges = Vec::new();
+        for name in ["urgent", "normal", "bulk", "events"] {
+            let (database, publisher) = match name {
+                "urgent" => (&parts.urgent_database, urgent_publisher),
+                _ => (&parts.database, publisher),
+            };
+            let nudge = Arc::new(Notify::new());
+            nudges.push(Arc::clone(&nudge));
+            let relay = Relay { name, database: database.clone(), publisher: publisher.clone(), nudge };
+            self.background.spawn(relay.run(self.stopping.clone()));
+        }
+        let stopping = || self.stopping.clone();
+        self.background.spawn(duties::sweep_for_ever(parts.database.clone(), nudges, stopping()));
+        self.background.spawn(duties::measure_for_ever(parts.database.clone(), stopping()));
+        let (readiness, stopping) = (self.readiness.clone(), stopping());
+        self.background.spawn(async move {
+            while stopping.run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL)).await.is_some() {
+                readiness.measure();
+            }
+        });
+        self.background.close();
+    }
+
+    /// Whether it really works.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Runs until `stopping` is cancelled and everything has ended in order: consumers take nothing more,
+    /// calls in flight finish and are recorded and acknowledged, connections close.
+    ///
+    /// # Errors
+    /// [`LifePanicked`] if a job's life ended in a panic; the process should end with a failure.
+    pub async fn run(mut self) -> Result<(), LifePanicked> {
+        let mut result = Ok(());
+        while let Some(ended) = self.lanes.join_next().await {
+            if let Ok(Err(panicked)) = ended {
+                result = Err(panicked);
+            }
+            // A lane that ended before it was told to takes the others with it.
+            self.stopping.cancel();
+        }
+        self.closing.cancel();
+        let ended = timeout(BACKGROUND_STOP_MAX, async {
+            for store in &self.stores {
+                store.shutdown().await;
+            }
+            for publisher in &self.publishers {
+                publisher.stopped().await;
+            }
+            self.background.wait().await;
+        });
+        if ended.await.is_err() {
+            tracing::warn!("some background tasks did not end in time");
+        }
+        result
+    }
+}

@@ -1,0 +1,229 @@
+//! `facteur doctor`: examines what a worker needs, and says what to do about each fault.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context;
+use facteur_amqp::Names;
+use facteur_core::lane::Lane;
+use facteur_postgres::migrate;
+use facteur_twilio::{AccountCheck, TwilioClient};
+use serde::Serialize;
+
+use super::adapters;
+use super::config::hints;
+use crate::config::{Config, Loaded};
+use crate::exit::Exit;
+use crate::output::{Output, table};
+
+/// No examination takes longer.
+const EXAMINATION_MAX: Duration = Duration::from_secs(25);
+/// The only status in which an account can send.
+const ACTIVE: &str = "active";
+
+/// How a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but hardly as it is meant to.
+    Warn,
+    /// No work can be done.
+    Fail,
+}
+
+/// One line of the examination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was examined.
+    pub part: &'static str,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found and, unless it is well, what to do.
+    pub says: String,
+}
+
+#[derive(Serialize)]
+struct Findings {
+    verdict: Verdict,
+    findings: Vec<Finding>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// If stdout can't be written; what is found is no error.
+pub async fn run(loaded: &Loaded, output: Output) -> anyhow::Result<Exit> {
+    let config = &loaded.config;
+    let (broker, database, twilio) = tokio::join!(
+        within("broker", Box::pin(broker(config))),
+        within("database", Box::pin(database(config))),
+        within("twilio", Box::pin(twilio(config))),
+    );
+    let configuration = hints(loaded).into_iter().map(|hint| finding("configuration", Verdict::Warn, hint));
+    let read = finding("configuration", Verdict::Ok, "every value can be read");
+    let findings: Vec<_> =
+        [read].into_iter().chain(configuration).chain(broker).chain(database).chain(twilio).collect();
+    let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
+    output.show(&Findings { verdict, findings }, Findings::as_text)?;
+    Ok(if verdict == Verdict::Fail { Exit::NotReady } else { Exit::Done })
+}
+
+fn finding(part: &'static str, verdict: Verdict, says: impl Into<String>) -> Finding {
+    Finding { part, verdict, says: says.into() }
+}
+
+async fn within(part: &'static str, examination: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    tokio::time::timeout(EXAMINATION_MAX, examination).await.unwrap_or_else(|_| {
+        vec![finding(part, Verdict::Fail, format!("no answer within {} s", EXAMINATION_MAX.as_secs()))]
+    })
+}
+
+async fn broker(config: &Config) -> Vec<Finding> {
+    let amqp = adapters::amqp(config, "doctor");
+    let checked = match facteur_amqp::check(&amqp).await {
+        Ok(checked) => checked,
+        Err(error) => return vec![finding("broker", Verdict::Fail, error.to_string())],
+    };
+    let version = checked.server_version.map_or_else(|| "RabbitMQ".to_owned(), |v| format!("RabbitMQ {v}"));
+    let mut findings = vec![finding("broker", Verdict::Ok, format!("{version} at {}", amqp.place()))];
+    findings.push(queues(&amqp).await);
+    findings
+}
+
+async fn queues(amqp: &facteur_amqp::AmqpConfig) -> Finding {
+    let names = Names::new(&amqp.prefix);
+    let mut depths = Vec::new();
+    let queues =
+        Lane::ALL.map(|lane| (lane.as_str(), names.queue(lane))).into_iter().chain([("dead", names.dead())]);
+    for (label, queue) in queues {
+        match facteur_amqp::queue_depth(amqp, &queue).await {
+            Ok(depth) => depths.push(format!("{label} {depth}")),
+            Err(facteur_amqp::ProbeError::QueueMissing { queue }) => {
+                let says = format!("queue {queue} is not there yet; a worker, or `facteur send`, makes it");
+                return finding("queues", Verdict::Warn, says);
+            }
+            Err(error) => return finding("queues", Verdict::Fail, error.to_string()),
+        }
+    }
+    finding("queues", Verdict::Ok, format!("envelopes that wait: {}", depths.join(", ")))
+}
+
+async fn database(config: &Config) -> Vec<Finding> {
+    let postgres = adapters::postgres(config, "doctor");
+    if let Err(error) = facteur_postgres::connect(&postgres).await {
+        return vec![finding("database", Verdict::Fail, error.to_string())];
+    }
+    let schema = match migrate::status(&postgres).await {
+        Ok(status) if status.pending.is_empty() => finding("schema", Verdict::Ok, status.sentence()),
+        Ok(status) => finding("schema", Verdict::Fail, status.sentence()),
+        Err(error) => finding("schema", Verdict::Fail, error.to_string()),
+    };
+    vec![finding("database", Verdict::Ok, "answers"), schema]
+}
+
+async fn twilio(config: &Config) -> Vec<Finding> {
+    let place = config.twilio.base_url.host_str().unwrap_or("Twilio").to_owned();
+    let made = adapters::twilio(config)
+        .map_err(anyhow::Error::from)
+        .and_then(|twilio| TwilioClient::new(twilio).context("Twilio's client can't be made"));
+    let client = match made {
+        Ok(client) => client,
+        Err(error) => {
+            let sentences = format!("{error:#}");
+            return sentences.lines().map(|sentence| finding("twilio", Verdict::Fail, sentence)).collect();
+        }
+    };
+    vec![account(client.check_account().await, &place)]
+}
+
+fn account(checked: AccountCheck, place: &str) -> Finding {
+    let (verdict, says) = match checked {
+        AccountCheck::Ok { friendly_name, status, account_type } if status == ACTIVE => {
+            (Verdict::Ok, format!("{place} knows the account: {friendly_name} ({account_type}, {status})"))
+        }
+        AccountCheck::Ok { friendly_name, status, .. } => (
+            Verdict::Fail,
+            format!("the account {friendly_name} is {status} and can't send: see the Twilio console"),
+        ),
+        AccountCheck::MessagesOnly => (
+            Verdict::Ok,
+            format!("{place} takes the API key for messages; it may not read the account itself"),
+        ),
+        AccountCheck::BadCredentials => (
+            Verdict::Fail,
+            format!(
+                "{place} refuses the credentials: compare TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or \
+                 TWILIO_API_KEY and TWILIO_API_SECRET) with the Twilio console"
+            ),
+        ),
+        AccountCheck::Unreachable { cause } => (
+            Verdict::Fail,
+            format!("{place} can't be reached ({cause}): is TWILIO_BASE_URL right, and is the way out open?"),
+        ),
+        AccountCheck::Other { http_status } => (
+            Verdict::Fail,
+            format!("{place} answers with HTTP status {http_status}: is TWILIO_BASE_URL right?"),
+        ),
+    };
+    finding("twilio", verdict, says)
+}
+
+impl Findings {
+    fn as_text(&self) -> String {
+        let mut lines = table(&["part", "is", "what was found"]);
+        for finding in &self.findings {
+            lines.add_row([finding.part, finding.verdict.as_str(), finding.says.as_str()]);
+        }
+        let end = match self.verdict {
+            Verdict::Ok => "all is well",
+            Verdict::Warn => "a worker can work; see the warnings",
+            Verdict::Fail => "a worker can't work yet",
+        };
+        format!("{lines}\n{end}")
+    }
+}
+
+impl Verdict {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_that_can_not_send_is_a_fault_with_a_remedy() {
+        let named = |status: &str| AccountCheck::Ok {
+            friendly_name: "Mairie".to_owned(),
+            status: status.to_owned(),
+            account_type: "Full".to_owned(),
+        };
+        let rows = [
+            (named("active"), Verdict::Ok, "Mairie"),
+            (named("suspended"), Verdict::Fail, "suspended"),
+            (AccountCheck::MessagesOnly, Verdict::Ok, "API key"),
+            (AccountCheck::BadCredentials, Verdict::Fail, "TWILIO_AUTH_TOKEN"),
+            (AccountCheck::Unreachable { cause: "refused".to_owned() }, Verdict::Fail, "refused"),
+            (AccountCheck::Other { http_status: 404 }, Verdict::Fail, "404"),
+        ];
+        for (checked, verdict, says) in rows {
+            let found = account(checked, "api.twilio.com");
+            assert_eq!(found.verdict, verdict, "{found:?}");
+            assert!(found.says.contains(says), "{found:?}");
+        }
+    }
+}

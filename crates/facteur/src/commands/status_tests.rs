@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use facteur_core::lane::Lane;
+use facteur_core::phone::PhoneNumber;
+
+use super::*;
+
+fn attempt(number: i32, outcome: &str, code: Option<i32>, sid: Option<&str>) -> AttemptFacts {
+    AttemptFacts {
+        number,
+        started_at: "2026-11-20T10:00:00.123456Z".parse().unwrap(),
+        duration: Duration::from_millis(87),
+        outcome: outcome.to_owned(),
+        code,
+        http_status: Some(400),
+        sid: sid.map(str::to_owned),
+        twilio_status: None,
+        cause: Some("something happened".to_owned()),
+        next_status: "retrying".to_owned(),
+        reason: "temporary".to_owned(),
+    }
+}
+
+fn story(status: Status, reason: ReasonCode, attempts: Vec<AttemptFacts>) -> Story {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let message = MessageFacts {
+        category: "otp".to_owned(),
+        channel: "sms".to_owned(),
+        recipient: Some(PhoneNumber::from_e164("+33612345678").unwrap()),
+        sender: Some("+15005550006".to_owned()),
+        segments: 1,
+        bulk_id: None,
+        enqueued_at: None,
+        expires_at: None,
+    };
+    Story {
+        id: JobId(Uuid::from_u128(7)),
+        tenant: "default".to_owned(),
+        lane: Lane::Normal,
+        status,
+        reason: reason.as_str().to_owned(),
+        sentence: None,
+        turn: 1,
+        attempt: 1,
+        failures: 1,
+        parks: 0,
+        not_before: Some(at("2026-11-20T10:00:05Z")),
+        due_at: Some(at("2026-11-20T10:01:05Z")),
+        deadline: at("2026-11-21T10:00:00Z"),
+        created_at: at("2026-11-20T10:00:00Z"),
+        updated_at: at("2026-11-20T10:00:01Z"),
+        message: Some(message),
+        attempts,
+        dead_letters: Vec::new(),
+    }
+}
+
+#[test]
+fn every_status_says_what_comes_next() {
+    for (status, expected) in [
+        (Status::Scheduled, "released at 2026-11-20T10:00:05Z"),
+        (Status::Waiting, "comes at 2026-11-20T10:00:05Z, and none after 2026-11-21T10:00:00Z"),
+        (Status::Retrying, "comes at 2026-11-20T10:00:05Z"),
+        (Status::Sending, "at 2026-11-20T10:01:05Z"),
+        (Status::Uncertain, "evidence"),
+        (Status::Sent, "receipt"),
+        (Status::Failed, "the end"),
+        (Status::Dead, "facteur dead requeue 00000000-0000-0000-0000-000000000007"),
+    ] {
+        let told = Told::of(story(status, ReasonCode::Temporary, vec![]));
+        assert!(told.next.contains(expected), "{}", told.next);
+    }
+}
+
+#[test]
+fn the_story_tells_each_attempt_with_its_meaning_and_masks_the_number() {
+    let sid = format!("SM{}", "a".repeat(32));
+    let attempts = vec![
+        attempt(1, "unreachable", None, None),
+        attempt(2, "refused", Some(21211), None),
+        attempt(3, "accepted", None, Some(&sid)),
+    ];
+    let told = Told::of(story(Status::Sent, ReasonCode::Accepted, attempts));
+    assert_eq!(told.sid.as_deref(), Some(sid.as_str()));
+    assert_eq!(told.attempts[0].meaning.as_deref(), Some("something happened"));
+    let meaning = twilio_errors::lookup(21211).unwrap().meaning;
+    assert_eq!(told.attempts[1].meaning.as_deref(), Some(meaning));
+    for text in [told.as_text(), serde_json::to_string(&told).unwrap()] {
+        assert!(text.contains(&sid) && !text.contains("612345678"), "{text}");
+    }
+}
+
+#[test]
+fn a_dead_message_says_what_a_person_can_do() {
+    let told = Told::of(story(Status::Dead, ReasonCode::DestinationDisabled, vec![]));
+    assert!(told.next.contains(ReasonCode::DestinationDisabled.advice()), "{}", told.next);
+}
+
+#[test]
+fn what_was_not_seen_tells_how_long_others_wait() {
+    let not_seen =
+        NotSeen { id: Uuid::from_u128(7), status: "not_seen_yet", oldest_waiting_s: vec![("bulk", 40)] };
+    assert!(not_seen.as_text().contains("oldest waiting: bulk 40 s"), "{}", not_seen.as_text());
+}

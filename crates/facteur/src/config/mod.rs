@@ -1,0 +1,108 @@
+//! Configuration: one table of settings (`settings.rs`), laid over each other from file, environment and flags
+//! (`layers.rs`), checked into types once (`sections.rs`), shown and documented from the table (`render.rs`).
+
+mod environment;
+mod layers;
+mod parse;
+mod render;
+mod sections;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use facteur_core::phone::Country;
+use url::Url;
+
+pub use environment::{FILE_DEFAULT, THREAD_STACK_VARIABLE, sources, thread_stack_bytes, user};
+pub use layers::{Origin, Sources, Value};
+pub use render::{masked, reference_page, sample_file};
+pub use sections::{
+    AmqpSection, Config, Credentials, DatabaseSection, LogFormat, SIMULATOR_ACCOUNT_SID,
+    SIMULATOR_AUTH_TOKEN, SIMULATOR_PHONE_NUMBER, TelemetrySection, TwilioSection, WorkerSection,
+};
+pub use settings::{Form, SETTINGS, Secrecy, Setting};
+
+/// What is wrong with a configuration: sentences, each naming the setting and the remedy, none with a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A configuration with the origin of each value.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The values, checked.
+    pub config: Config,
+    /// The same as texts, in the table's order.
+    pub values: Vec<Value>,
+}
+
+impl Loaded {
+    /// Where a setting's value comes from.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Origin {
+        self.values
+            .iter()
+            .find(|value| value.setting.key == key)
+            .map_or(Origin::Default, |value| value.origin)
+    }
+}
+
+/// Lays the sources over each other and checks every value.
+///
+/// # Errors
+/// Every problem found, not only the first.
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let values = layers::lay(sources)?;
+    let mut config = Config::blank();
+    let store = |value: &Value| {
+        let text = value.text.as_deref()?;
+        let why = (value.setting.store)(&mut config, text).err()?;
+        Some(format!("{} {why}", value.place()))
+    };
+    let problems: Vec<String> = values.iter().filter_map(store).collect();
+    if problems.is_empty() { Ok(Loaded { config, values }) } else { Err(Problems(problems)) }
+}
+
+impl Config {
+    /// What the table's defaults are written over.
+    fn blank() -> Self {
+        #[expect(clippy::expect_used, reason = "a constant; every test of this module parses it")]
+        let nowhere = Url::parse("https://invalid.").expect("a constant URL");
+        Self {
+            amqp: AmqpSection::default(),
+            database: DatabaseSection::default(),
+            twilio: TwilioSection {
+                base_url: nowhere,
+                account_sid: None,
+                auth_token: None,
+                api_key: None,
+                api_secret: None,
+                phone_number: None,
+                whatsapp_number: None,
+                messaging_service_sid: None,
+            },
+            worker: WorkerSection {
+                concurrency: 0,
+                sender_rate: None,
+                default_country: Country::FRANCE,
+                public_url: None,
+                events: false,
+            },
+            telemetry: TelemetrySection {
+                log: String::new(),
+                log_format: LogFormat::Human,
+                metrics_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            },
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The configuration as the rest of the program sees it: one struct for each section, every value checked.
+
+use std::net::SocketAddr;
+
+use facteur_core::gcra::Rate;
+use facteur_core::job::Channel;
+use facteur_core::lane::Lane;
+use facteur_core::phone::Country;
+use facteur_core::sender::Sender;
+use secrecy::SecretString;
+use url::Url;
+
+use super::Problems;
+
+/// Account SID of the simulator, which development uses when no secret is set.
+pub const SIMULATOR_ACCOUNT_SID: &str = "AC00000000000000000000000000000000";
+/// Auth token of the simulator. It is no secret: it opens nothing but a simulator.
+pub const SIMULATOR_AUTH_TOKEN: &str = "00000000000000000000000000000000";
+/// The number from which development sends when no sender is set: Twilio's own for tests.
+pub const SIMULATOR_PHONE_NUMBER: &str = "+15005550006";
+
+/// Every setting, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The broker.
+    pub amqp: AmqpSection,
+    /// The database.
+    pub database: DatabaseSection,
+    /// The account at Twilio.
+    pub twilio: TwilioSection,
+    /// The work.
+    pub worker: WorkerSection,
+    /// What the process tells about itself.
+    pub telemetry: TelemetrySection,
+}
+
+/// `[amqp]`
+#[derive(Debug, Clone, Default)]
+pub struct AmqpSection {
+    /// `amqp://` or `amqps://`; holds a password.
+    pub url: SecretString,
+    /// First part of every exchange's and queue's name.
+    pub prefix: String,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseSection {
+    /// `postgres://`; holds a password.
+    pub url: SecretString,
+    /// Most connections of this process.
+    pub pool_size: u32,
+}
+
+/// `[twilio]`
+#[derive(Debug, Clone)]
+pub struct TwilioSection {
+    /// Where the API is.
+    pub base_url: Url,
+    /// `AC…`.
+    pub account_sid: Option<String>,
+    /// The account's token: authorises calls and signs callbacks.
+    pub auth_token: Option<SecretString>,
+    /// `SK…`: authorises calls in the token's place.
+    pub api_key: Option<String>,
+    /// The API key's secret.
+    pub api_secret: Option<SecretString>,
+    /// Default sender of texts.
+    pub phone_number: Option<Sender>,
+    /// Default sender on WhatsApp.
+    pub whatsapp_number: Option<Sender>,
+    /// Default sender of texts in the number's place.
+    pub messaging_service_sid: Option<Sender>,
+}
+
+/// `[worker]`
+#[derive(Debug, Clone)]
+pub struct WorkerSection {
+    /// Permits of the normal lane; see [`WorkerSection::permits`].
+    pub concurrency: u32,
+    /// Rate of senders that have no row of their own; `None` is no limit.
+    pub sender_rate: Option<Rate>,
+    /// Country of numbers without a country code.
+    pub default_country: Country,
+    /// Where Twilio reaches us; `None` means that no callback arrives.
+    pub public_url: Option<Url>,
+    /// Whether `message.*` events are published.
+    pub events: bool,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone)]
+pub struct TelemetrySection {
+    /// Directives of tracing's `EnvFilter`.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub metrics_listen: SocketAddr,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The account and what authorises calls for it.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// `AC…`.
+    pub account_sid: String,
+    /// What authorises calls.
+    pub auth: facteur_twilio::Auth,
+    /// What signs callbacks; without it no callback can be verified.
+    pub signing_token: Option<SecretString>,
+    /// Whether this is the simulator's account.
+    pub is_simulator: bool,
+}
+
+impl WorkerSection {
+    /// How many jobs of a lane are worked on at once. `concurrency` is the normal lane's; `urgent` has a
+    /// quarter of it on top, at least 8, so that it never waits behind the others, and `bulk` half of it.
+    #[must_use]
+    pub fn permits(&self, lane: Lane) -> u32 {
+        match lane {
+            Lane::Urgent => (self.concurrency / 4).max(8),
+            Lane::Normal => self.concurrency,
+            Lane::Bulk => (self.concurrency / 2).max(1),
+        }
+    }
+}
+
+impl TwilioSection {
+    /// Whether the API is on this machine, so that it can only be a simulator.
+    #[must_use]
+    pub fn is_on_loopback(&self) -> bool {
+        match self.base_url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+    }
+
+    /// Development works out of the box: nothing is set, and the API is on this machine.
+    fn is_development(&self) -> bool {
+        let nothing_is_set = self.account_sid.is_none()
+            && self.auth_token.is_none()
+            && self.api_key.is_none()
+            && self.api_secret.is_none();
+        nothing_is_set && self.is_on_loopback()
+    }
+
+    /// The account and its credentials: the simulator's in development, the configured ones otherwise.
+    ///
+    /// # Errors
+    /// One sentence for each missing variable.
+    pub fn credentials(&self) -> Result<Credentials, Problems> {
+        if self.is_development() {
+            let token = SecretString::from(SIMULATOR_AUTH_TOKEN);
+            return Ok(Credentials {
+                account_sid: SIMULATOR_ACCOUNT_SID.to_owned(),
+                auth: facteur_twilio::Auth::Token(token.clone()),
+                signing_token: Some(token),
+                is_simulator: true,
+            });
+        }
+        let auth = match (&self.api_key, &self.api_secret, &self.auth_token) {
+            (Some(sid), Some(secret), _) => {
+                Ok(facteur_twilio::Auth::ApiKey { sid: sid.clone(), secret: secret.clone() })
+            }
+            (Some(_), None, _) => {
+                Err("TWILIO_API_SECRET is not set, while TWILIO_API_KEY is: set both or none")
+            }
+            (None, Some(_), _) => {
+                Err("TWILIO_API_KEY is not set, while TWILIO_API_SECRET is: set both or none")
+            }
+            (None, None, Some(token)) => Ok(facteur_twilio::Auth::Token(token.clone())),
+            (None, None, None) => Err("TWILIO_AUTH_TOKEN is not set: set it, or TWILIO_API_KEY and \
+                                       TWILIO_API_SECRET (the Twilio console shows them)"),
+        };
+        match (&self.account_sid, auth) {
+            (Some(account_sid), Ok(auth)) => Ok(Credentials {
+                account_sid: account_sid.clone(),
+                auth,
+                signing_token: self.auth_token.clone(),
+                is_simulator: false,
+            }),
+            (account_sid, auth) => {
+                let missing = "TWILIO_ACCOUNT_SID is not set: set it to the account's SID (AC and 32 hexadecimal \
+                               digits; the Twilio console shows it), or point TWILIO_BASE_URL at a simulator on \
+                               this machine";
+                let account = account_sid.is_none().then_some(missing);
+                Err(Problems(account.into_iter().chain(auth.err()).map(str::to_owned).collect()))
+            }
+        }
+    }
+
+    /// The sender of a channel's jobs that name none. A Messaging Service goes before the number, for it
+    /// chooses among numbers itself.
+    #[must_use]
+    pub fn default_sender(&self, channel: Channel) -> Option<Sender> {
+        let development =
+            || self.is_development().then(|| Sender::parse(SIMULATOR_PHONE_NUMBER).ok()).flatten();
+        match channel {
+            Channel::Whatsapp => self.whatsapp_number.clone(),
+            Channel::Sms | Channel::Mms => {
+                self.messaging_service_sid.clone().or_else(|| self.phone_number.clone()).or_else(development)
+            }
+        }
+    }
+}

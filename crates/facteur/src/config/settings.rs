@@ -1,0 +1,266 @@
+//! The one list of settings. The reader of files, environment and flags, the sample file, the reference page
+//! and `facteur config show` are all made from it: a setting that is not here does not exist.
+
+use super::parse;
+use super::sections::Config;
+
+/// One setting.
+pub struct Setting {
+    /// `section.name`, as in the file and after `--set`.
+    pub key: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// The value that holds where nothing is set; `None` leaves it unset.
+    pub default: Option<&'static str>,
+    /// How it is written in the file.
+    pub form: Form,
+    /// What of it may be shown.
+    pub secrecy: Secrecy,
+    /// What it is for, with unit and range.
+    pub doc: &'static str,
+    /// Checks the text and stores it; the error is the end of a sentence about the setting.
+    pub(super) store: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// How a setting is written in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// In quotes.
+    Text,
+    /// A whole number.
+    Whole,
+    /// A number, with or without a fraction.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+}
+
+/// What of a value may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// All of it.
+    Public,
+    /// A URL, of which the password is hidden.
+    Password,
+    /// Nothing.
+    Secret,
+}
+
+/// The section of a key.
+#[must_use]
+pub(super) fn section_of(key: &str) -> &str {
+    key.split_once('.').map_or(key, |(section, _)| section)
+}
+
+/// What stands above each section in the sample and the reference page.
+pub(super) const SECTIONS: [(&str, &str); 5] = [
+    ("amqp", "The broker (RabbitMQ 3.10 or newer)."),
+    ("database", "The database (PostgreSQL 14 or newer)."),
+    ("twilio", "The account at Twilio. Keep secrets in the environment rather than in a file."),
+    ("worker", "The work."),
+    ("telemetry", "What a process tells about itself."),
+];
+
+/// Every setting, in the order of the sample file.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "amqp.url",
+        env: "AMQP_URL",
+        default: Some("amqp://guest:guest@127.0.0.1:5672/%2f"),
+        form: Form::Text,
+        secrecy: Secrecy::Password,
+        doc: "URL of the broker: amqp:// or amqps:// (TLS); the path is the virtual host, with / written as %2f.",
+        store: |config, text| {
+            parse::server_url(text, &["amqp://", "amqps://"]).map(|url| config.amqp.url = url)
+        },
+    },
+    Setting {
+        key: "amqp.prefix",
+        env: "FACTEUR_PREFIX",
+        default: Some("facteur"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "First part of the name of every exchange and queue, so that many systems can share a broker.",
+        store: |config, text| parse::prefix(text).map(|prefix| config.amqp.prefix = prefix),
+    },
+    Setting {
+        key: "database.url",
+        env: "DATABASE_URL",
+        default: Some("postgres://facteur:facteur@127.0.0.1:5432/facteur"),
+        form: Form::Text,
+        secrecy: Secrecy::Password,
+        doc: "URL of the database: postgres:// or postgresql://; everything lives in its schema `facteur`.",
+        store: |config, text| {
+            parse::server_url(text, &["postgres://", "postgresql://"]).map(|url| config.database.url = url)
+        },
+    },
+    Setting {
+        key: "database.pool_size",
+        env: "FACTEUR_DATABASE_POOL_SIZE",
+        default: Some("16"),
+        form: Form::Whole,
+        secrecy: Secrecy::Public,
+        doc: "Most connections to the database of one process, 4 to 200.",
+        store: |config, text| parse::whole(text, 4, 200).map(|size| config.database.pool_size = size),
+    },
+    Setting {
+        key: "twilio.account_sid",
+        env: "TWILIO_ACCOUNT_SID",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "The account: AC and 32 hexadecimal digits. With no account, token or key set and base_url on this \
+              machine, the simulator's fixed account is used.",
+        store: |config, text| parse::sid(text, "AC").map(|sid| config.twilio.account_sid = Some(sid)),
+    },
+    Setting {
+        key: "twilio.auth_token",
+        env: "TWILIO_AUTH_TOKEN",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Secret,
+        doc: "The account's auth token. It authorises calls and signs callbacks.",
+        store: |config, text| parse::secret(text).map(|token| config.twilio.auth_token = Some(token)),
+    },
+    Setting {
+        key: "twilio.api_key",
+        env: "TWILIO_API_KEY",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "An API key (SK and 32 hexadecimal digits) that authorises calls in the auth token's place. It can't \
+              verify callbacks: only the auth token signs them.",
+        store: |config, text| parse::sid(text, "SK").map(|sid| config.twilio.api_key = Some(sid)),
+    },
+    Setting {
+        key: "twilio.api_secret",
+        env: "TWILIO_API_SECRET",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Secret,
+        doc: "The API key's secret.",
+        store: |config, text| parse::secret(text).map(|secret| config.twilio.api_secret = Some(secret)),
+    },
+    Setting {
+        key: "twilio.phone_number",
+        env: "TWILIO_PHONE_NUMBER",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Sender of SMS and MMS jobs that name none: a number with its country code (+33…), a short code or an \
+              alphanumeric id.",
+        store: |config, text| {
+            parse::phone_sender(text).map(|sender| config.twilio.phone_number = Some(sender))
+        },
+    },
+    Setting {
+        key: "twilio.whatsapp_number",
+        env: "TWILIO_WHATSAPP_NUMBER",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Sender of WhatsApp jobs that name none: a number with its country code, with or without whatsapp:.",
+        store: |config, text| {
+            parse::whatsapp_sender(text).map(|sender| config.twilio.whatsapp_number = Some(sender))
+        },
+    },
+    Setting {
+        key: "twilio.messaging_service_sid",
+        env: "TWILIO_MESSAGING_SERVICE_SID",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "A Messaging Service (MG and 32 hexadecimal digits) that sends SMS and MMS jobs in phone_number's place.",
+        store: |config, text| {
+            parse::messaging_service(text).map(|service| config.twilio.messaging_service_sid = Some(service))
+        },
+    },
+    Setting {
+        key: "twilio.base_url",
+        env: "TWILIO_BASE_URL",
+        default: Some("https://api.twilio.com"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Where Twilio's API is; another host for a simulator or a region.",
+        store: |config, text| parse::http_url(text).map(|url| config.twilio.base_url = url),
+    },
+    Setting {
+        key: "worker.concurrency",
+        env: "FACTEUR_CONCURRENCY",
+        default: Some("64"),
+        form: Form::Whole,
+        secrecy: Secrecy::Public,
+        doc: "Jobs that the lane `normal` works on at once, 1 to 4096. On top of it, `urgent` has a quarter of it, \
+              but at least 8, and `bulk` half of it; the broker hands out as many envelopes.",
+        store: |config, text| parse::whole(text, 1, 4_096).map(|permits| config.worker.concurrency = permits),
+    },
+    Setting {
+        key: "worker.sender_rate",
+        env: "FACTEUR_SENDER_RATE",
+        default: None,
+        form: Form::Number,
+        secrecy: Secrecy::Public,
+        doc: "SMS segments a second of each sender that has no row of its own in facteur.senders, 0.00001 to \
+              100000, over all workers together. Unset is no limit.",
+        store: |config, text| parse::rate(text).map(|rate| config.worker.sender_rate = Some(rate)),
+    },
+    Setting {
+        key: "worker.default_country",
+        env: "FACTEUR_DEFAULT_COUNTRY",
+        default: Some("FR"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Country of numbers that are written without a country code: two letters (ISO 3166).",
+        store: |config, text| parse::country(text).map(|country| config.worker.default_country = country),
+    },
+    Setting {
+        key: "worker.public_url",
+        env: "FACTEUR_PUBLIC_URL",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Where Twilio reaches this system from outside, for status callbacks. Unset means that no callback is \
+              asked for: deliveries stay unknown, and an uncertain call ends in its policy.",
+        store: |config, text| parse::http_url(text).map(|url| config.worker.public_url = Some(url)),
+    },
+    Setting {
+        key: "worker.events",
+        env: "FACTEUR_EVENTS",
+        default: Some("true"),
+        form: Form::Boolean,
+        secrecy: Secrecy::Public,
+        doc: "Whether message.sent, message.failed and so on are published to the exchange of events.",
+        store: |config, text| parse::boolean(text).map(|events| config.worker.events = events),
+    },
+    Setting {
+        key: "telemetry.log",
+        env: "FACTEUR_LOG",
+        default: Some("info"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "What is logged to stderr: error, warn, info, debug, trace, or directives such as \
+              info,facteur_amqp=debug. Unset, commands that end by themselves log only warnings.",
+        store: |config, text| parse::log_filter(text).map(|filter| config.telemetry.log = filter),
+    },
+    Setting {
+        key: "telemetry.log_format",
+        env: "FACTEUR_LOG_FORMAT",
+        default: Some("human"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "How log lines look: human, or json (one object a line).",
+        store: |config, text| parse::log_format(text).map(|format| config.telemetry.log_format = format),
+    },
+    Setting {
+        key: "telemetry.metrics_listen",
+        env: "FACTEUR_METRICS_LISTEN",
+        default: Some("127.0.0.1:9464"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Address and port of the worker's /metrics, /healthz and /readyz; port 0 takes a free one. They are \
+              open to whoever can connect: keep the address inside.",
+        store: |config, text| {
+            parse::listen_address(text).map(|address| config.telemetry.metrics_listen = address)
+        },
+    },
+];

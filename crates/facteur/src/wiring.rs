@@ -1,0 +1,97 @@
+//! From the configuration to a worker: which adapters it is made of.
+
+use std::time::Duration;
+
+use facteur_amqp::AmqpConfig;
+use facteur_core::job::{Channel, JobDefaults};
+use facteur_core::lane::Lane;
+use facteur_core::limits::{CALL_DURATION_MAX, SHUTDOWN_DRAIN_MAX};
+use facteur_postgres::{Database, PostgresConfig};
+use facteur_twilio::{TwilioClient, TwilioConfig};
+use facteur_worker::worker::{DefaultSenders, Permits, WorkerParts};
+use secrecy::ExposeSecret;
+
+use crate::config::Config;
+
+/// A name lookup, a connection and a TLS handshake take no longer.
+const TWILIO_CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Share of the connections to the database that only the urgent lane uses.
+const URGENT_POOL_SHARE: usize = 4;
+
+/// The two pools of a worker.
+pub struct Databases {
+    /// For the urgent lane alone.
+    pub urgent: Database,
+    /// For everything else.
+    pub shared: Database,
+}
+
+/// How the worker reaches the database: its pool without the urgent lane's share.
+#[must_use]
+pub fn shared_postgres(config: &Config) -> PostgresConfig {
+    let pool_size = usize::try_from(config.database.pool_size).unwrap_or(usize::MAX);
+    postgres(config, "facteur worker", pool_size - pool_size / URGENT_POOL_SHARE)
+}
+
+/// How the urgent lane reaches the database.
+#[must_use]
+pub fn urgent_postgres(config: &Config) -> PostgresConfig {
+    let pool_size = usize::try_from(config.database.pool_size).unwrap_or(usize::MAX);
+    postgres(config, "facteur worker, urgent", pool_size / URGENT_POOL_SHARE)
+}
+
+fn postgres(config: &Config, application_name: &str, pool_size: usize) -> PostgresConfig {
+    PostgresConfig {
+        url: config.database.url.expose_secret().to_owned(),
+        pool_size: pool_size.max(2),
+        application_name: application_name.to_owned(),
+        publishes_events: config.worker.events,
+    }
+}
+
+/// What a worker is made of.
+///
+/// # Errors
+/// If the account at Twilio is not configured, or not as Twilio's are.
+pub fn parts(config: &Config, databases: Databases) -> anyhow::Result<WorkerParts> {
+    let credentials = config.twilio.credentials()?;
+    let permits = Permits {
+        urgent: permits(config, Lane::Urgent),
+        normal: permits(config, Lane::Normal),
+        bulk: permits(config, Lane::Bulk),
+    };
+    let twilio = TwilioClient::new(TwilioConfig {
+        base_url: config.twilio.base_url.clone(),
+        account_sid: credentials.account_sid,
+        auth: credentials.auth,
+        public_url: config.worker.public_url.clone(),
+        call_timeout: CALL_DURATION_MAX,
+        connect_timeout: TWILIO_CONNECT_MAX,
+        connections_max: usize::from(permits.urgent)
+            + usize::from(permits.normal)
+            + usize::from(permits.bulk),
+    })?;
+    Ok(WorkerParts {
+        amqp: AmqpConfig {
+            prefix: config.amqp.prefix.clone(),
+            connection_name: "facteur worker".to_owned(),
+            ..AmqpConfig::new(config.amqp.url.clone())
+        },
+        urgent_database: databases.urgent,
+        database: databases.shared,
+        twilio,
+        defaults: JobDefaults { country: config.worker.default_country },
+        default_senders: DefaultSenders {
+            sms: config.twilio.default_sender(Channel::Sms),
+            whatsapp: config.twilio.default_sender(Channel::Whatsapp),
+        },
+        default_rate: config.worker.sender_rate,
+        permits,
+        drain_max: SHUTDOWN_DRAIN_MAX,
+    })
+}
+
+fn permits(config: &Config, lane: Lane) -> u16 {
+    // AMQP's prefetch has 16 bits.
+    u16::try_from(config.worker.permits(lane)).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,14 @@
+//! The real binary: what it prints, how it ends, and that the pages made from the code are up to date.
+
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod doctor;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod services;
+#[cfg(test)]
+mod worker;

@@ -1,0 +1,81 @@
+use crate::system::{System, assert_discreet};
+
+#[tokio::test]
+async fn a_cut_broker_connection_costs_nothing() {
+    let system = System::new().await;
+    let worker = system.worker().await;
+    system.publish_many("send.normal", 100).await;
+    system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 20).await;
+    system.broker_proxy.cut().await;
+    system.publish_many("send.bulk", 100).await;
+    system.broker_proxy.heal().await;
+    system.wait_until_final(200).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 200);
+    assert_eq!(system.simulator.stats().accepted, 200);
+    assert_discreet(&worker);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_stops_claims_and_loses_no_outcome() {
+    let system = System::new().await;
+    let worker = system.worker().await;
+    system.publish_many("send.normal", 300).await;
+    system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 30).await;
+    system.database_proxy.cut().await;
+    worker.wait_for_line("WARN", std::time::Duration::from_secs(30)).await;
+    system.database_proxy.heal().await;
+    system.wait_until_final(300).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 300);
+    system.assert_nothing_doubled();
+    assert_discreet(&worker);
+}
+
+#[tokio::test]
+async fn a_throttle_storm_is_waited_out_and_counts_as_nobodys_failure() {
+    let storm =
+        serde_json::json!({ "faults": { "rules": [{ "fault": "throttle_storm" }], "for_requests": 40 } });
+    let system = System::with(serde_json::from_value(storm).unwrap()).await;
+    let _worker = system.worker().await;
+    system.publish_many("send.urgent", 20).await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 20).await;
+    assert_eq!(system.jobs("failures > 0").await, 0);
+    assert!(system.count("SELECT count(*) FROM facteur.attempts WHERE outcome = 'throttled'").await >= 20);
+    system.assert_nothing_doubled();
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_held_and_never_sent_again_by_itself() {
+    let lost = serde_json::json!({ "faults": { "rules": [{ "fault": "reply_lost" }], "for_requests": 3 } });
+    let system = System::with(serde_json::from_value(lost).unwrap()).await;
+    let _worker = system.worker().await;
+    system.publish_many("send.urgent", 10).await;
+    system.wait_until_final(10).await;
+    assert_eq!(system.jobs("status = 'dead' AND reason = 'uncertain'").await, 3);
+    assert_eq!(system.simulator.stats().accepted, 10, "Twilio has all ten");
+    system.assert_nothing_doubled();
+}
+
+#[tokio::test]
+async fn a_twilio_that_refuses_connections_costs_no_attempt_and_no_dead_letter() {
+    let system = System::new().await;
+    let address = system.simulator.url().trim_start_matches("http://").parse().unwrap();
+    let proxy = facteur_testkit::FaultProxy::start(address).await;
+    proxy.cut().await;
+    let mut environment = system.environment();
+    environment.retain(|(name, _)| *name != "TWILIO_BASE_URL");
+    environment.push(("TWILIO_BASE_URL", format!("http://{}", proxy.addr())));
+    let binary = env!("CARGO_BIN_EXE_facteur");
+    let _worker = facteur_testkit::process::Spawned::start(binary, &["worker"], &environment);
+    system.publish_many("send.urgent", 10).await;
+    system
+        .wait_until(
+            "SELECT count(*) FROM facteur.jobs WHERE status = 'waiting' AND reason = 'unreachable'",
+            10,
+        )
+        .await;
+    proxy.heal().await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 10).await;
+    assert_eq!(system.jobs("failures > 0").await, 0);
+    assert_eq!(system.count("SELECT count(*) FROM facteur.dead_letters").await, 0);
+    system.assert_nothing_doubled();
+}

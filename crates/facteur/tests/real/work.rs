@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use crate::system::{System, assert_discreet};
+use twilio_sim::SimConfig;
+
+const STOP_MAX: Duration = Duration::from_secs(45);
+
+/// Calls that take a while, so that a kill finds some in the middle.
+fn slow(milliseconds: u64) -> SimConfig {
+    serde_json::from_value(serde_json::json!({ "faults": { "latency": { "fixed_ms": milliseconds } } }))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
+    let system = System::with(slow(30)).await;
+    let mut worker = system.worker().await;
+    system.publish_many("send.normal", 400).await;
+    system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 100).await;
+    worker.kill_9().await;
+    // The leases run out: an hour later, as far as the database can tell.
+    system.sql("UPDATE facteur.jobs SET due_at = clock_timestamp() WHERE status = 'sending'").await;
+    let cut_off = system.jobs("status = 'sending'").await;
+    let next = system.worker().await;
+    system.wait_until_final(400).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 400 - cut_off);
+    assert_eq!(system.jobs("status = 'dead' AND reason = 'uncertain'").await, cut_off);
+    assert_eq!(
+        system.count("SELECT count(*) FROM facteur.dead_letters WHERE code = 'uncertain'").await,
+        cut_off
+    );
+    system.assert_nothing_doubled();
+    assert_discreet(&next);
+}
+
+#[tokio::test]
+async fn sigterm_finishes_the_calls_leaves_nothing_uncertain_and_exits_with_0() {
+    let system = System::with(slow(200)).await;
+    let mut worker = system.worker().await;
+    system.publish_many("send.normal", 300).await;
+    system
+        .wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sending'", |sending| sending >= 10)
+        .await;
+    let status = worker.terminate(STOP_MAX).await;
+    assert_eq!(status.code(), Some(0), "{}", worker.lines().join("\n"));
+    assert_eq!(system.jobs("status IN ('sending', 'uncertain', 'dead')").await, 0);
+    let _next = system.worker().await;
+    system.wait_until_final(300).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 300);
+    system.assert_nothing_doubled();
+}
+
+#[tokio::test]
+async fn two_workers_share_the_queues_and_copies_of_envelopes_change_nothing() {
+    let system = System::new().await;
+    let _workers = (system.worker().await, system.worker().await);
+    let body = r#"{"to": "+33612000001", "body": "once"}"#;
+    let id = uuid::Uuid::new_v4();
+    let content = facteur_core::envelope::EnvelopeContent {
+        body: body.into(),
+        message_id: Some(id.to_string()),
+        ..Default::default()
+    };
+    for _ in 0..20 {
+        system.publish_content("send.urgent", content.clone()).await;
+    }
+    system.publish_many("send.urgent", 50).await;
+    system.wait_until_final(51).await;
+    assert_eq!(system.simulator.stats().accepted, 51);
+    system.assert_nothing_doubled();
+}
+
+#[tokio::test]
+async fn a_job_of_an_sql_transaction_leaves_when_it_commits_and_only_then() {
+    let system = System::new().await;
+    let _worker = system.worker().await;
+    let enqueue = |text: &str| {
+        format!("SELECT facteur.enqueue('{{\"to\": \"+33612000001\", \"body\": \"{text}\"}}', 'urgent')")
+    };
+    system.sql(&format!("BEGIN; {}; ROLLBACK", enqueue("never"))).await;
+    system.sql(&format!("BEGIN; {}; COMMIT", enqueue("now"))).await;
+    system.wait_until_final(1).await;
+    assert_eq!(system.text("SELECT text FROM facteur.messages").await.as_deref(), Some("now"));
+    assert_eq!(system.text("SELECT lane FROM facteur.jobs").await.as_deref(), Some("urgent"));
+    system.wait_until("SELECT count(*) FROM facteur.outbox", 0).await;
+}
+
+#[tokio::test]
+async fn a_scheduled_message_waits_in_the_database_and_leaves_when_it_is_due() {
+    let system = System::new().await;
+    let _worker = system.worker().await;
+    let id = system
+        .publish("send.normal", r#"{"to": "+33612000001", "body": "x", "send_at": "2027-06-01T08:00:00Z"}"#)
+        .await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'scheduled'", 1).await;
+    assert_eq!(system.simulator.stats().accepted, 0);
+    // The instant comes, for the database and for the document that its wake-up is made from.
+    system
+        .sql(&format!(
+            "UPDATE facteur.messages SET document = convert_to(replace(convert_from(document, 'UTF8'), '2027', '2020'), 'UTF8') \
+             WHERE id = '{id}'; UPDATE facteur.jobs SET not_before = clock_timestamp(), due_at = clock_timestamp()"
+        ))
+        .await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 1).await;
+}
+
+#[tokio::test]
+async fn a_slow_sender_gives_way_and_everything_of_it_leaves_within_its_rate() {
+    let system = System::new().await;
+    system.sql("INSERT INTO facteur.senders (address, rate) VALUES ('+15005550006', 20)").await;
+    let _worker = system.worker().await;
+    system.publish_many("send.bulk", 120).await;
+    system.wait_until_final(120).await;
+    assert_eq!(system.jobs("status = 'sent' AND failures = 0").await, 120);
+    let worst = system.simulator.stats().window_max_per_sender.values().copied().max().unwrap_or_default();
+    // The burst is one block of 50 ms, which is one message here; the network's jitter is allowed the same.
+    assert!(worst <= 22, "{worst} in one second");
+    system.assert_nothing_doubled();
+}
