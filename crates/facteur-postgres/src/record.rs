@@ -17,6 +17,9 @@ use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::Database;
 
+/// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
+/// first would be skipped by the lock, and so by the answer.
+///
 /// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder.
 const RECORD: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
          $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::text[], $10::text[], $11::text[], $12::text[], \
@@ -33,7 +36,7 @@ const RECORD: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]
              due_at = clock_timestamp() + (i.delay_s + CASE WHEN i.in_ladder THEN $20::float8 ELSE 0 END) \
                       * interval '1 second', \
              updated_at = clock_timestamp() \
-         FROM input i WHERE j.id = i.id AND j.claim_token = i.token AND j.attempt = i.number \
+         FROM locked l JOIN input i USING (id) WHERE j.id = l.id AND j.claim_token = i.token AND j.attempt = i.number \
            AND (j.status = 'sending' OR (j.status IN ('uncertain', 'dead') AND j.reason = 'uncertain' \
                 AND NOT EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number))) \
          RETURNING j.id, j.turn, j.tenant, j.lane), \

@@ -132,3 +132,21 @@ async fn events_are_told_once_for_each_end_and_only_where_they_are_asked_for() {
         "SELECT routing_key || ' ' || (convert_from(body, 'UTF8')::json ->> 'sid') FROM facteur.outbox";
     assert_eq!(fixture.text(events).await.unwrap(), format!("message.sent {}", sid(2).as_str()));
 }
+
+/// The parts of one statement run in the order that the planner likes, and it likes another one while a new table is
+/// small: the answers must not depend on it.
+#[tokio::test]
+async fn every_record_of_a_busy_start_is_answered() {
+    let fixture = Fixture::new().await;
+    let live = |number: u128| {
+        let (fixture, row) = (&fixture, row());
+        async move {
+            fixture.yours(&row, number).await;
+            let next = again_in(Duration::from_secs(60), true);
+            fixture.store.record(record(&row, number, AttemptNumber(1), (refused(20_404), next))).await
+        }
+    };
+    for recorded in futures_util::future::join_all((1..=3_000).map(live)).await {
+        assert_eq!(recorded, Ok(Recorded::Done { turn: Turn(1), is_double: false }));
+    }
+}
