@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use facteur_amqp::Names;
+use facteur_core::Timestamp;
 use facteur_core::lane::Lane;
-use facteur_postgres::migrate;
+use facteur_postgres::{Inspection, migrate};
 use facteur_twilio::{AccountCheck, TwilioClient};
+use facteur_worker::clock::Clock;
 use serde::Serialize;
 
 use super::adapters;
@@ -49,6 +51,9 @@ struct Findings {
     verdict: Verdict,
     findings: Vec<Finding>,
 }
+
+/// Clocks that are further apart, in seconds, are worth a warning.
+const CLOCKS_APART_S_MAX: i64 = 2;
 
 /// Runs it.
 ///
@@ -112,15 +117,47 @@ async fn queues(amqp: &facteur_amqp::AmqpConfig) -> Finding {
 
 async fn database(config: &Config) -> Vec<Finding> {
     let postgres = adapters::postgres(config, "doctor");
-    if let Err(error) = facteur_postgres::connect(&postgres).await {
-        return vec![finding("database", Verdict::Fail, error.to_string())];
-    }
+    let database = match facteur_postgres::connect(&postgres).await {
+        Ok(database) => database,
+        Err(error) => return vec![finding("database", Verdict::Fail, error.to_string())],
+    };
     let schema = match migrate::status(&postgres).await {
         Ok(status) if status.pending.is_empty() => finding("schema", Verdict::Ok, status.sentence()),
         Ok(status) => finding("schema", Verdict::Fail, status.sentence()),
         Err(error) => finding("schema", Verdict::Fail, error.to_string()),
     };
-    vec![finding("database", Verdict::Ok, "answers"), schema]
+    match facteur_postgres::inspect(&database).await {
+        Ok(inspection) => {
+            let mut findings = server(&inspection, Clock::system().now());
+            findings.push(schema);
+            findings
+        }
+        Err(error) => vec![finding("database", Verdict::Fail, error.to_string()), schema],
+    }
+}
+
+/// What a server's settings mean for the promises.
+fn server(inspection: &Inspection, now: Timestamp) -> Vec<Finding> {
+    let mut findings =
+        vec![finding("database", Verdict::Ok, format!("PostgreSQL {} answers", inspection.version))];
+    if !inspection.survives_crashes || !inspection.commits_wait {
+        let says = "a crash can forget commits, and with them what was sent: set fsync, full_page_writes and \
+                    synchronous_commit to on";
+        findings.push(finding("durability", Verdict::Fail, says));
+    } else if inspection.has_synchronous_standby {
+        findings.push(finding("durability", Verdict::Ok, "commits wait for a synchronous standby"));
+    } else {
+        let says = "commits are on disk when they are answered; there is no synchronous standby \
+                    (synchronous_standby_names), so a failover can forget the last ones";
+        findings.push(finding("durability", Verdict::Ok, says));
+    }
+    let apart_s = inspection.now.duration_since(now).as_secs().abs();
+    if apart_s > CLOCKS_APART_S_MAX {
+        let says =
+            format!("its clock and ours are {apart_s} s apart: deadlines and schedules are off by that");
+        findings.push(finding("clock", Verdict::Warn, says));
+    }
+    findings
 }
 
 async fn twilio(config: &Config) -> Vec<Finding> {
@@ -204,6 +241,33 @@ impl fmt::Display for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_may_forget_is_told() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let good = Inspection {
+            version: "15.18".to_owned(),
+            survives_crashes: true,
+            commits_wait: true,
+            has_synchronous_standby: false,
+            now,
+        };
+        let rows = [
+            (good.clone(), Verdict::Ok, "no synchronous standby"),
+            (
+                Inspection { has_synchronous_standby: true, ..good.clone() },
+                Verdict::Ok,
+                "wait for a synchronous",
+            ),
+            (Inspection { commits_wait: false, ..good.clone() }, Verdict::Fail, "synchronous_commit"),
+            (Inspection { survives_crashes: false, ..good.clone() }, Verdict::Fail, "fsync"),
+            (Inspection { now: Timestamp::UNIX_EPOCH, ..good }, Verdict::Warn, "1800000000 s apart"),
+        ];
+        for (inspection, verdict, says) in rows {
+            let found = server(&inspection, now);
+            assert!(found.iter().any(|one| one.verdict == verdict && one.says.contains(says)), "{found:?}");
+        }
+    }
 
     #[test]
     fn an_account_that_can_not_send_is_a_fault_with_a_remedy() {

@@ -1,0 +1,43 @@
+//! What `doctor` wants to know of a server: whether a commit lasts, and what time it has.
+
+use facteur_core::Timestamp;
+
+use crate::batch_error::{BatchFailure, classify};
+use crate::pool::Database;
+
+const INSPECT: &str = "SELECT current_setting('server_version') AS version, \
+     current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on' AS survives_crashes, \
+     current_setting('synchronous_commit') <> 'off' AS commits_wait, \
+     current_setting('synchronous_standby_names') <> '' \
+         AND current_setting('synchronous_commit') NOT IN ('off', 'local') AS has_synchronous_standby, \
+     clock_timestamp() AS now";
+
+/// A server, as far as our promises depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Its version.
+    pub version: String,
+    /// Whether a commit survives a crash of the machine (`fsync`, `full_page_writes`).
+    pub survives_crashes: bool,
+    /// Whether a commit is on disk when it is answered (`synchronous_commit`).
+    pub commits_wait: bool,
+    /// Whether a commit is on another machine too when it is answered.
+    pub has_synchronous_standby: bool,
+    /// Its clock.
+    pub now: Timestamp,
+}
+
+/// Asks.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn inspect(database: &Database) -> Result<Inspection, BatchFailure> {
+    let row = database.client().await?.query_one(INSPECT, &[]).await.map_err(classify)?;
+    Ok(Inspection {
+        version: row.get("version"),
+        survives_crashes: row.get("survives_crashes"),
+        commits_wait: row.get("commits_wait"),
+        has_synchronous_standby: row.get("has_synchronous_standby"),
+        now: row.get("now"),
+    })
+}
