@@ -68,6 +68,7 @@ reason_codes! {
     Expired = "expired": "The message was not wanted any more; nothing to do.",
     // Waiting.
     Scheduled = "scheduled": "Waits for its send_at.",
+    OtherLane = "other_lane": "Its category does not travel in the lane that was asked for; it was moved.",
     RateLimit = "rate_limit": "Waits for the sender's rate.",
     Throttled = "throttled": "Twilio asked to slow down; goes on by itself.",
     Unreachable = "unreachable": "Twilio could not be reached; goes on by itself.",

@@ -56,6 +56,12 @@ impl<P: Ports> Life<P> {
         self.settle(content, row, status, reason, None).await
     }
 
+    /// A job that its producer put into a lane that is not for it (marketing among one-time passwords).
+    pub(crate) async fn change_lane(&self, content: &EnvelopeContent, row: JobRow) -> Result<End, PortError> {
+        self.wake_up_again(content, &row, row.turn, Duration::ZERO).await?;
+        Ok(End::Waits(ReasonCode::OtherLane))
+    }
+
     /// A job whose slot is far away makes room: for seconds in the ladder, for longer in the waiting room.
     pub(crate) async fn step_aside(
         &self,

@@ -71,7 +71,7 @@ pub(crate) async fn run<P: Ports>(
 }
 
 async fn live<P: Ports>(life: Arc<Life<P>>, lane: Lane, envelope: Envelope, permit: OwnedSemaphorePermit) {
-    match life.live(&envelope.content).await {
+    match life.live(lane, &envelope.content).await {
         Ok(end) => {
             envelope.acker.ack();
             metrics::ended(lane, end);

@@ -14,6 +14,7 @@ use facteur_core::gate::{self, Ready, Verdict};
 use facteur_core::ids::{JobId, Turn};
 use facteur_core::job::JobDefaults;
 use facteur_core::ladder::{self, Route};
+use facteur_core::lane::Lane;
 use facteur_core::ledger::{Attempt, Claim, ClaimRequest, JobRow, Record, Recorded};
 use facteur_core::limits::CALL_START_DELAY_MAX;
 use facteur_core::outcome::Outcome;
@@ -69,12 +70,13 @@ pub struct Life<P> {
 }
 
 impl<P: Ports> Life<P> {
-    /// Lives one job's life, from its envelope on. A job that the database can't store is buried.
+    /// Lives one job's life, from its envelope in the queue of `lane` on. A job that the database can't store is
+    /// buried.
     ///
     /// # Errors
     /// [`PortError::Closed`] when the worker stops in the middle: nothing may be acknowledged.
-    pub async fn live(&self, content: &EnvelopeContent) -> Result<End, PortError> {
-        match self.run(content).await {
+    pub async fn live(&self, lane: Lane, content: &EnvelopeContent) -> Result<End, PortError> {
+        match self.run(lane, content).await {
             Err(PortError::Data(error)) => {
                 self.bury(content, None, Reason::new(ReasonCode::InvalidField, error)).await
             }
@@ -82,18 +84,18 @@ impl<P: Ports> Life<P> {
         }
     }
 
-    async fn run(&self, content: &EnvelopeContent) -> Result<End, PortError> {
+    async fn run(&self, lane: Lane, content: &EnvelopeContent) -> Result<End, PortError> {
         let now = self.clock.now();
         let wake_up = match decode(content, &self.settings.defaults, now) {
             Ok(wake_up) => wake_up,
             Err(undecodable) => return self.bury(content, undecodable.job_id, undecodable.reason).await,
         };
         let schedule = RetrySchedule::of(wake_up.lane);
-        let mut row = rows::job_row(
-            content,
-            &wake_up,
-            gate::deadline(&wake_up.job, wake_up.enqueued_at, &schedule, now),
-        );
+        let deadline = gate::deadline(&wake_up.job, wake_up.enqueued_at, &schedule, now);
+        let mut row = rows::job_row(content, &wake_up, deadline, now);
+        if wake_up.lane != lane {
+            return self.change_lane(content, row).await;
+        }
         let ready = match self.gate(&wake_up, row.deadline, now).await? {
             Verdict::Pass(ready) => ready,
             Verdict::Later(at, ready) => {

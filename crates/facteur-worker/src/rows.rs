@@ -10,12 +10,17 @@ use facteur_core::ledger::JobRow;
 use facteur_core::limits::{VALIDITY_PERIOD_S_MAX, VALIDITY_PERIOD_S_MIN};
 
 /// The row of a job that has not passed the gate yet.
-pub(crate) fn job_row(content: &EnvelopeContent, wake_up: &WakeUp, deadline: Timestamp) -> JobRow {
+pub(crate) fn job_row(
+    content: &EnvelopeContent,
+    wake_up: &WakeUp,
+    deadline: Timestamp,
+    now: Timestamp,
+) -> JobRow {
     let mut headers = headers_to_keep(&content.headers);
     headers.remove(HEADER_TURN);
-    if let Some(at) = wake_up.enqueued_at {
-        headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(at.as_millisecond()));
-    }
+    // A job of unknown age ages from its first envelope on, also while it goes round in the ladder.
+    let aged_from = wake_up.enqueued_at.unwrap_or(now);
+    headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from.as_millisecond()));
     let job = &wake_up.job;
     JobRow {
         id: job.id,

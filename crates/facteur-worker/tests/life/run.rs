@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_core::lane::Lane;
 use facteur_worker::process::{Life, Settings};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
@@ -204,7 +205,8 @@ impl Run {
             let life = Arc::clone(&worker.life);
             worker.lives.spawn(async move {
                 // After an error the envelope is left alone.
-                if let Ok(end) = life.live(&content).await {
+                let lane = Lane::from_routing_key(&content.routing_key).unwrap();
+                if let Ok(end) = life.live(lane, &content).await {
                     life.ports.ack(tag, end).await;
                 }
                 life.ports.shared.changed.notify_one();

@@ -117,3 +117,13 @@ async fn a_slow_sender_gives_way_and_everything_of_it_leaves_within_its_rate() {
     assert!(worst <= 22, "{worst} in one second");
     system.assert_nothing_doubled();
 }
+
+#[tokio::test]
+async fn marketing_that_asks_to_be_urgent_travels_in_bulk() {
+    let system = System::new().await;
+    let _worker = system.worker().await;
+    let body = r#"{"to": "+33612000001", "body": "x", "category": "marketing"}"#;
+    system.publish("send.urgent", body).await;
+    system.wait_until_final(1).await;
+    assert_eq!(system.jobs("status = 'sent' AND lane = 'bulk' AND attempt = 1").await, 1);
+}
