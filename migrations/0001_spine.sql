@@ -93,6 +93,7 @@ CREATE TABLE facteur.dead_letters (
 );
 CREATE UNIQUE INDEX dead_letters_open_job ON facteur.dead_letters (job_id) WHERE state = 'open' AND job_id IS NOT NULL;
 CREATE UNIQUE INDEX dead_letters_open_digest ON facteur.dead_letters (digest) WHERE state = 'open' AND digest IS NOT NULL;
+CREATE INDEX dead_letters_job ON facteur.dead_letters (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX dead_letters_list ON facteur.dead_letters (state, created_at DESC, id DESC);
 
 -- Who sent a dead letter back to work, and why.
@@ -115,7 +116,7 @@ CREATE TABLE facteur.outbox (
     routing_key   text NOT NULL,
     message_id    uuid NOT NULL,
     kind          text NOT NULL,
-    headers       jsonb NOT NULL DEFAULT '{}',
+    headers       jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(headers) = 'object'),
     body          bytea NOT NULL,
     claimed_until timestamptz,
     claim_token   uuid,

@@ -11,7 +11,7 @@ use crate::document::JobDocument;
 use crate::ids::{JobId, Turn};
 use crate::job::{Job, JobDefaults};
 use crate::lane::{self, Lane};
-use crate::limits::{ENVELOPE_BODY_BYTES_MAX, VARIABLE_NAME_CHARS_MAX};
+use crate::limits::{ENVELOPE_BODY_BYTES_MAX, TURN_MAX, VARIABLE_NAME_CHARS_MAX};
 use crate::reason::{Reason, ReasonCode};
 
 /// The turn that an envelope was published for; absent on a producer's own envelope.
@@ -45,7 +45,7 @@ pub enum HeaderValue {
 pub type Headers = BTreeMap<String, HeaderValue>;
 
 /// An envelope's content, free of any AMQP library.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct EnvelopeContent {
     /// The body, byte for byte.
     pub body: Bytes,
@@ -67,6 +67,17 @@ pub struct EnvelopeContent {
     pub headers: Headers,
     /// Whether the broker handed it out before.
     pub redelivered: bool,
+}
+
+impl std::fmt::Debug for EnvelopeContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnvelopeContent")
+            .field("body_bytes", &self.body.len())
+            .field("routing_key", &self.routing_key)
+            .field("message_id", &self.message_id)
+            .field("redelivered", &self.redelivered)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an envelope says, once it is understood.
@@ -107,13 +118,23 @@ pub fn decode(
         .map_err(|reason| refuse(message_id.or(document.id), reason))?;
     let job =
         Job::from_document(JobId(id), document, defaults, now).map_err(|reason| refuse(Some(id), reason))?;
-    let turn = match content.headers.get(HEADER_TURN) {
-        Some(HeaderValue::Int(turn)) => Turn(i32::try_from(*turn).unwrap_or(i32::MAX)),
-        _ => Turn::default(),
-    };
+    let turn = turn(content).map_err(|reason| refuse(Some(id), reason))?;
     let asked = Lane::from_routing_key(&content.routing_key);
     let lane = lane::choose(asked, job.category, None);
     Ok(WakeUp { job, turn, lane, enqueued_at: enqueued_at(content) })
+}
+
+/// A producer's own envelope has no turn. One that we never wrote is no turn of ours.
+fn turn(content: &EnvelopeContent) -> Result<Turn, Reason> {
+    let turn = match content.headers.get(HEADER_TURN) {
+        None => Some(0),
+        Some(HeaderValue::Int(turn)) => {
+            i32::try_from(*turn).ok().filter(|turn| (0..=TURN_MAX).contains(turn))
+        }
+        Some(_) => None,
+    };
+    let sentence = "is not a turn: producers leave this header out";
+    turn.map(Turn).ok_or_else(|| Reason::field(ReasonCode::InvalidField, HEADER_TURN, sentence))
 }
 
 fn parse(content: &EnvelopeContent) -> Result<JobDocument, Reason> {
@@ -129,7 +150,14 @@ fn parse(content: &EnvelopeContent) -> Result<JobDocument, Reason> {
         return Err(Reason::new(Code::CeleryUnsupported, "the envelope carries a Celery task, not a job"));
     }
     if let Some(kind) = content.content_type.as_deref().filter(|kind| !is_json(kind)) {
-        return Err(Reason::new(Code::ContentTypeUnsupported, format!("content_type is `{kind}`")));
+        return Err(Reason::new(
+            Code::ContentTypeUnsupported,
+            if is_showable_type(kind) {
+                format!("content_type is `{kind}`")
+            } else {
+                "content_type is another".to_owned()
+            },
+        ));
     }
     let text = std::str::from_utf8(&content.body)
         .map_err(|e| Reason::new(Code::InvalidUtf8, format!("not UTF-8 after {} bytes", e.valid_up_to())))?;
@@ -176,10 +204,16 @@ fn field_at_fault(text: &str) -> Option<String> {
 }
 
 /// Whether a producer's name for a field looks like one: it could be a phone number, or a megabyte.
-fn is_showable(name: &str) -> bool {
+pub(crate) fn is_showable(name: &str) -> bool {
     name.len() <= VARIABLE_NAME_CHARS_MAX
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// Whether a content type looks like one: anything may stand there.
+fn is_showable_type(kind: &str) -> bool {
+    kind.len() <= VARIABLE_NAME_CHARS_MAX
+        && kind.bytes().all(|b| b.is_ascii_lowercase() || b"/+.-".contains(&b))
 }
 
 fn agree_on_id(raw: Option<&str>, property: Option<Uuid>, field: Option<Uuid>) -> Result<Uuid, Reason> {

@@ -270,12 +270,21 @@ fn turn_lane_and_first_publication_come_from_the_envelope() {
     let wake_up = read(&content).unwrap();
     assert_eq!((wake_up.turn, wake_up.lane), (Turn(7), Lane::Urgent));
     assert_eq!(wake_up.enqueued_at, Timestamp::from_millisecond(1_500).ok());
-    // Values that no publisher of ours writes change nothing.
-    content.headers.insert(HEADER_TURN.to_owned(), HeaderValue::Int(i64::MAX));
+    // An instant that no publisher of ours writes changes nothing.
     content.headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(i64::MAX));
     content.timestamp_s = Some(u64::MAX);
     let wake_up = read(&content).unwrap();
-    assert_eq!((wake_up.turn, wake_up.enqueued_at), (Turn(i32::MAX), None));
+    assert_eq!(wake_up.enqueued_at, None);
+}
+
+#[test]
+fn a_turn_that_we_never_wrote_is_refused() {
+    for turn in [HeaderValue::Int(-1), HeaderValue::Int(i64::MAX), HeaderValue::Text("7".to_owned())] {
+        let mut content = envelope(job_with(json!({})));
+        content.headers.insert(HEADER_TURN.to_owned(), turn);
+        let reason = read(&content).unwrap_err().reason;
+        assert_eq!((reason.code, reason.field.as_deref()), (ReasonCode::InvalidField, Some(HEADER_TURN)));
+    }
 }
 
 #[test]

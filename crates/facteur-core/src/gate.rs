@@ -3,7 +3,7 @@
 
 use crate::Timestamp;
 use crate::call::CallContent;
-use crate::ids::Tenant;
+use crate::envelope::is_showable;
 use crate::job::{Content, Job};
 use crate::limits::TEXT_CHARS_MAX;
 use crate::reason::{Reason, ReasonCode as Code};
@@ -13,15 +13,32 @@ use crate::sender::Sender;
 use crate::status::Status;
 use crate::template::Template;
 
+/// What an earlier turn of the job settled: it is what will be sent, whatever template and configuration say now.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// From which sender.
+    pub sender: Option<Sender>,
+    /// The rendered text.
+    pub text: Option<String>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
 /// What the gate must know beside the job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Facts {
     /// The sender that the job names, or the configured default of its channel.
     pub sender: Option<Sender>,
-    /// The tenant that owns that sender, if it has an owner.
-    pub sender_owner: Option<Tenant>,
+    /// The slug of the tenant that owns that sender, if it has an owner.
+    pub sender_owner: Option<String>,
     /// The text of the template that the job names, if it exists.
     pub template: Option<String>,
+    /// What an earlier turn settled, if there was one.
+    pub stored: Option<Stored>,
 }
 
 /// A job that may leave: everything that the call needs.
@@ -91,34 +108,40 @@ pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Ve
 
 fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
     let channel = job.recipient.channel;
-    let Some(sender) = facts.sender else {
+    let (stored_sender, stored_text) =
+        facts.stored.map_or((None, None), |stored| (stored.sender, stored.text));
+    let Some(sender) = stored_sender.or(facts.sender) else {
         let sentence = format!("no default sender is configured for {}", channel.as_str());
         return Err(Reason::field(Code::SenderMissing, "from", sentence));
     };
     if !sender.carries(channel) {
-        let sentence = format!("{sender} carries no {} messages", channel.as_str());
+        let sentence = format!("this sender carries no {} messages", channel.as_str());
         return Err(Reason::field(Code::SenderChannel, "from", sentence));
     }
-    if facts.sender_owner.is_some_and(|owner| owner != job.tenant) {
-        return Err(Reason::field(
-            Code::SenderForeign,
-            "from",
-            format!("{sender} is not a sender of {}", job.tenant),
-        ));
+    if facts.sender_owner.is_some_and(|owner| owner != job.tenant.as_str()) {
+        return Err(Reason::field(Code::SenderForeign, "from", format!("is not a sender of {}", job.tenant)));
     }
-    let content = match &job.content {
-        Content::Message { text, media_urls } => {
+    let content = match (&job.content, stored_text) {
+        (Content::Message { media_urls, .. } | Content::Template { media_urls, .. }, Some(text)) => {
+            CallContent::Message { text, media_urls: media_urls.clone() }
+        }
+        (Content::Message { text, media_urls }, None) => {
             CallContent::Message { text: text.clone(), media_urls: media_urls.clone() }
         }
-        Content::Template { name, language, variables, media_urls } => {
+        (Content::Template { name, language, variables, media_urls }, None) => {
             let template = facts.template.ok_or_else(|| {
+                let named = |text: &str| if is_showable(text) { format!("`{text}` ") } else { String::new() };
                 let language =
-                    language.as_deref().map_or(String::new(), |language| format!(" in {language}"));
-                Reason::field(Code::TemplateUnknown, "template", format!("`{name}` does not exist{language}"))
+                    language.as_deref().map_or(String::new(), |text| format!(" in {}", named(text).trim()));
+                Reason::field(
+                    Code::TemplateUnknown,
+                    "template",
+                    format!("{}does not exist{language}", named(name)),
+                )
             })?;
             CallContent::Message { text: render(&template, variables)?, media_urls: media_urls.clone() }
         }
-        Content::ContentSid { sid, variables } => {
+        (Content::ContentSid { sid, variables }, _) => {
             CallContent::Template { content_sid: sid.clone(), variables: variables.clone() }
         }
     };

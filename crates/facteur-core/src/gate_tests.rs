@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::ids::JobId;
+use crate::ids::{JobId, Tenant};
 use crate::job::{Category, Channel, Recipient};
 use crate::lane::Lane;
 use crate::phone::{Country, PhoneNumber};
@@ -40,7 +40,7 @@ fn template(variables: &[(&str, &str)]) -> Content {
 }
 
 fn facts() -> Facts {
-    Facts { sender: Sender::parse(SMS_SENDER).ok(), sender_owner: None, template: None }
+    Facts { sender: Sender::parse(SMS_SENDER).ok(), sender_owner: None, template: None, stored: None }
 }
 
 fn refused(verdict: Verdict) -> (Status, Code) {
@@ -68,7 +68,7 @@ fn a_job_that_may_leave_is_rendered_and_priced() {
 fn each_refusal_has_its_code() {
     let hello = || Some("Bonjour {{nom}}".to_owned());
     let whatsapp = Sender::parse("whatsapp:+14155238886").ok();
-    let other = Tenant::parse("other").ok();
+    let other = Some("other".to_owned());
     let dead = Status::Dead;
     let rows = [
         (text("x"), Facts { sender: None, ..facts() }, (dead, Code::SenderMissing)),
@@ -133,4 +133,14 @@ fn the_deadline_is_the_producers_or_the_lanes_age_limit() {
         assert_eq!(found, at(expected_in_s), "{enqueued_in_s:?}");
     }
     assert!(schedule.age_max > Duration::ZERO);
+}
+
+#[test]
+fn what_an_earlier_turn_settled_is_what_is_sent() {
+    let sender = Sender::parse("+15005550001").ok();
+    let stored = Some(Stored { sender: sender.clone(), text: Some("Bonjour hier".to_owned()) });
+    let Verdict::Pass(ready) = admit(&job(template(&[])), Facts { stored, ..facts() }, at(60), at(0)) else {
+        panic!("the template may be gone by now")
+    };
+    assert_eq!((ready.text(), Some(&ready.sender)), (Some("Bonjour hier"), sender.as_ref()));
 }

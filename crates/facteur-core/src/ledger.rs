@@ -16,7 +16,7 @@ use crate::sender::Sender;
 use crate::status::Status;
 
 /// A job as the database keeps it: written once, by whichever of claim or settlement comes first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct JobRow {
     /// Identity.
     pub id: JobId,
@@ -50,6 +50,20 @@ pub struct JobRow {
     pub deadline: Timestamp,
     /// Part of which bulk.
     pub bulk_id: Option<Uuid>,
+}
+
+impl std::fmt::Debug for JobRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobRow")
+            .field("id", &self.id)
+            .field("turn", &self.turn)
+            .field("tenant", &self.tenant)
+            .field("lane", &self.lane)
+            .field("recipient", &self.recipient)
+            .field("segments", &self.segments)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Asks for the right to make the next attempt.
@@ -86,7 +100,7 @@ pub enum Claim {
 }
 
 /// The right to make one call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Its number.
     pub number: AttemptNumber,
@@ -98,6 +112,17 @@ pub struct Attempt {
     pub deadline: Timestamp,
     /// The text that was stored at the first claim: the one that must be sent.
     pub text: Option<String>,
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt")
+            .field("number", &self.number)
+            .field("failures", &self.failures)
+            .field("parks", &self.parks)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a job goes next, for the database.
@@ -183,8 +208,6 @@ pub enum Settled {
 /// A block of a sender's slots.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Slots {
-    /// The sender has no limit.
-    Unlimited,
     /// These slots are ours.
     Granted {
         /// When the first one is, from the database's now on.
@@ -203,7 +226,7 @@ pub enum Slots {
 }
 
 /// An envelope that could not be read, or that the broker gave up, for the table of dead letters.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct DeadEnvelope {
     /// The job's id, if that much could be read.
     pub job_id: Option<JobId>,
@@ -221,4 +244,15 @@ pub struct DeadEnvelope {
     pub routing_key: String,
     /// SHA-256 of id, code, routing key and body: filing the same envelope twice makes one row.
     pub digest: [u8; 32],
+}
+
+impl std::fmt::Debug for DeadEnvelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadEnvelope")
+            .field("job_id", &self.job_id)
+            .field("code", &self.code)
+            .field("routing_key", &self.routing_key)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }

@@ -26,6 +26,8 @@ pub const VALIDITY_PERIOD_S_MAX: u32 = 36_000;
 pub const VALIDITY_PERIOD_S_MIN: u32 = 6;
 /// From so many recipients on, a bulk travels in the bulk lane whatever its producer asked.
 pub const BULK_LANE_RECIPIENTS_MIN: u64 = 100;
+/// Highest turn of a job; far beyond what any schedule reaches.
+pub const TURN_MAX: i32 = 1_000_000;
 /// Levels of the delay ladder: level n holds an envelope for 2^n units.
 pub const LADDER_LEVELS: u32 = 10;
 /// Longest delay of the ladder, in units (seconds).

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use facteur_core::Timestamp;
+use facteur_core::gate::Stored;
 use facteur_core::ids::JobId;
 use facteur_core::lane::Lane;
 use facteur_core::phone::PhoneNumber;
 use facteur_core::reason::ReasonCode;
+use facteur_core::sender::Sender;
 use facteur_core::status::Status;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -22,6 +24,8 @@ const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence
          m.enqueued_at, m.expires_at \
      FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
 
+const STORED: &str = "SELECT sender, text FROM facteur.messages WHERE id = $1";
+
 const ATTEMPTS: &str = "SELECT number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
          next_status, reason \
      FROM facteur.attempts WHERE job_id = $1 ORDER BY number LIMIT 1000";
@@ -29,8 +33,6 @@ const ATTEMPTS: &str = "SELECT number, started_at, duration_ms, outcome, code, h
 /// The index `jobs_due` holds exactly the rows that somebody must still look at.
 const OLDEST_WAITING: &str = "SELECT lane, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS age_s \
      FROM facteur.jobs WHERE due_at IS NOT NULL AND status IN ('waiting', 'retrying') GROUP BY lane";
-
-const COUNTS: &str = "SELECT status, count(*) AS jobs FROM facteur.jobs GROUP BY status";
 
 /// All that is known about a job: where it stands, what is sent, and what was tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,6 +157,16 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
     Ok(Some(Story { message, attempts, dead_letters, ..job_state(&row) }))
 }
 
+/// What an earlier turn of a job settled: sender and rendered text.
+pub(crate) async fn stored(client: &Client, id: JobId) -> Result<Option<Stored>, BatchFailure> {
+    let statement = client.prepare_cached(STORED).await.map_err(classify)?;
+    let row = client.query_opt(&statement, &[&id.0]).await.map_err(classify)?;
+    Ok(row.map(|row| {
+        let sender = row.get::<_, Option<&str>>("sender");
+        Stored { sender: sender.and_then(|sender| Sender::parse(sender).ok()), text: row.get("text") }
+    }))
+}
+
 /// A job that could not be read has no row: its open letter is all that is known of it.
 fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story> {
     let letter = dead_letters.iter().rev().find(|letter| letter.state == LetterState::Open)?.clone();
@@ -191,22 +203,6 @@ pub async fn oldest_waiting(database: &Database) -> Result<BTreeMap<Lane, Durati
     let age =
         |row: &Row| Duration::try_from_secs_f64(row.get::<_, f64>("age_s").max(0.0)).unwrap_or_default();
     Ok(rows.iter().filter_map(|row| Some((Lane::from_name(row.get("lane"))?, age(row)))).collect())
-}
-
-/// How many jobs stand in each status, those without any left out. Reads the whole table: for a person's
-/// question, not for a metric.
-///
-/// # Errors
-/// The database's, classified.
-pub async fn counts_by_status(database: &Database) -> Result<Vec<(Status, u64)>, BatchFailure> {
-    let client = database.client().await?;
-    let statement = client.prepare_cached(COUNTS).await.map_err(classify)?;
-    let rows = client.query(&statement, &[]).await.map_err(classify)?;
-    let count = |row: &Row| u64::try_from(row.get::<_, i64>("jobs")).unwrap_or_default();
-    let mut counts: Vec<(Status, u64)> =
-        rows.iter().filter_map(|row| Some((Status::from_name(row.get("status"))?, count(row)))).collect();
-    counts.sort_unstable();
-    Ok(counts)
 }
 
 async fn attempts(client: &Client, id: JobId) -> Result<Vec<AttemptFacts>, BatchFailure> {

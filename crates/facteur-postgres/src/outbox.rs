@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use facteur_core::Timestamp;
 use facteur_core::envelope::Headers;
 use facteur_core::limits::DUTY_ROWS_MAX;
 use tokio_postgres::Row;
@@ -24,7 +23,7 @@ const CLAIM: &str = "WITH picked AS (SELECT id FROM facteur.outbox \
          ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) \
      UPDATE facteur.outbox o SET claimed_until = clock_timestamp() + $3::float8 * interval '1 second', claim_token = $4 \
      FROM picked WHERE o.id = picked.id \
-     RETURNING o.id, o.exchange, o.routing_key, o.message_id, o.kind, o.headers, o.body, o.tries, o.created_at";
+     RETURNING o.id, o.exchange, o.routing_key, o.message_id, o.kind, o.headers, o.body, o.tries";
 
 const DELETE: &str = "DELETE FROM facteur.outbox WHERE id = ANY ($1::int8[]) AND claim_token = $2";
 
@@ -52,8 +51,6 @@ pub struct OutboxRow {
     pub body: Bytes,
     /// How often it was given back.
     pub tries: u32,
-    /// When it was written.
-    pub created_at: Timestamp,
 }
 
 impl std::fmt::Debug for OutboxRow {
@@ -147,6 +144,5 @@ fn outbox_row(row: &Row) -> OutboxRow {
         headers,
         body: Bytes::from(row.get::<_, Vec<u8>>("body")),
         tries: u32::try_from(row.get::<_, i32>("tries")).unwrap_or_default(),
-        created_at: row.get("created_at"),
     }
 }

@@ -16,12 +16,14 @@ use uuid::Uuid;
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::Database;
+use crate::rows::bury;
 
 /// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
 /// first would be skipped by the lock, and so by the answer.
 ///
 /// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder.
-const RECORD: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
+const RECORD: &str = concat!(
+    "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
          $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::text[], $10::text[], $11::text[], $12::text[], \
          $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
          AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
@@ -46,18 +48,20 @@ const RECORD: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]
                 status, reason FROM input ON CONFLICT (job_id, number) DO NOTHING), \
      resolved AS (UPDATE facteur.dead_letters d SET state = 'resolved', closed_at = clock_timestamp() \
          FROM moved JOIN input i USING (id) WHERE d.job_id = moved.id AND d.state = 'open' AND i.status <> 'dead'), \
-     buried AS (INSERT INTO facteur.dead_letters \
-             (job_id, tenant, code, field, sentence, body, headers, routing_key) \
-         SELECT i.id, m.tenant, i.reason, i.field, i.sentence, s.document, s.headers, 'send.' || m.lane \
-         FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'dead' \
-         ON CONFLICT DO NOTHING), \
+     buried AS (",
+    bury!(
+        "SELECT i.id, m.tenant, i.reason, i.field, i.sentence, s.document, s.headers, 'send.' || m.lane \
+         FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'dead'"
+    ),
+    "), \
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
          FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
      SELECT l.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn, \
             i.number > 1 AND i.sid IS NOT NULL AND EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id \
                 AND a.number <> i.number AND a.sid IS NOT NULL) AS is_double \
-     FROM input i JOIN locked l USING (id) LEFT JOIN moved m USING (id)";
+     FROM input i JOIN locked l USING (id) LEFT JOIN moved m USING (id)"
+);
 
 /// Records in batches.
 pub(crate) struct RecordOperation {

@@ -40,6 +40,22 @@ macro_rules! store_messages {
 }
 pub(crate) use store_messages;
 
+/// The statement part that buries the jobs of a SELECT (job_id, tenant, code, field, sentence, body, headers,
+/// routing_key). An open letter of that job, about an envelope that could not be read, gives way: what a person
+/// has to look at now is this.
+macro_rules! bury {
+    ($select:literal) => {
+        concat!(
+            "INSERT INTO facteur.dead_letters (job_id, tenant, code, field, sentence, body, headers, routing_key) ",
+            $select,
+            " ON CONFLICT (job_id) WHERE state = 'open' AND job_id IS NOT NULL DO UPDATE SET code = excluded.code, \
+             field = excluded.field, sentence = excluded.sentence, body = excluded.body, \
+             headers = excluded.headers, routing_key = excluded.routing_key, digest = NULL"
+        )
+    };
+}
+pub(crate) use bury;
+
 /// The columns of many rows.
 pub(crate) struct JobColumns<'a> {
     ids: Vec<Uuid>,

@@ -137,5 +137,11 @@ async fn load(database: &Database) -> Result<Snapshot, BatchFailure> {
         let rate = row.get::<_, Option<f64>>("rate").and_then(|rate| Rate::per_second(rate).ok());
         (row.get("address"), Entry { tenant: row.get("tenant"), rate })
     };
+    if rows.len() as i64 == SENDERS_MAX {
+        tracing::error!(
+            most = SENDERS_MAX,
+            "facteur.senders holds more rows than are read: the rest has no rate"
+        );
+    }
     Ok(Arc::new(rows.iter().map(entry).collect()))
 }

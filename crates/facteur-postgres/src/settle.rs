@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
-use crate::rows::{JobColumns, job_input, store_messages};
+use crate::rows::{JobColumns, bury, job_input, store_messages};
 
 /// A new job: its row is created in the state it goes to.
 const SETTLE_NEW: &str = concat!(
@@ -24,11 +24,12 @@ const SETTLE_NEW: &str = concat!(
          FROM input ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, turn), \
      stored AS (",
     store_messages!("input"),
-    "), buried AS (INSERT INTO facteur.dead_letters \
-         (job_id, tenant, code, field, sentence, body, headers, routing_key) \
-         SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
-         FROM input JOIN inserted USING (id) WHERE status = 'dead' ON CONFLICT DO NOTHING) \
-     SELECT id, turn FROM inserted"
+    "), buried AS (",
+    bury!(
+        "SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
+         FROM input JOIN inserted USING (id) WHERE status = 'dead'"
+    ),
+    ") SELECT id, turn FROM inserted"
 );
 
 /// A job that waits: an early copy never shortens its wait, and only the present turn may move it.
@@ -48,11 +49,12 @@ const SETTLE_KNOWN: &str = concat!(
          WHERE j.id = i.id AND l.turn = i.turn AND l.fingerprint = i.fingerprint \
            AND l.status IN ('scheduled', 'waiting', 'retrying') \
          RETURNING j.id, j.turn), \
-     buried AS (INSERT INTO facteur.dead_letters \
-         (job_id, tenant, code, field, sentence, body, headers, routing_key) \
-         SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
-         FROM input i JOIN moved USING (id) WHERE i.status = 'dead' ON CONFLICT DO NOTHING) \
-     SELECT l.id, m.turn AS moved_to, l.fingerprint = i.fingerprint AS is_same \
+     buried AS (",
+    bury!(
+        "SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
+         FROM input i JOIN moved USING (id) WHERE i.status = 'dead'"
+    ),
+    ") SELECT l.id, m.turn AS moved_to, l.fingerprint = i.fingerprint AS is_same \
      FROM locked l JOIN input i USING (id) LEFT JOIN moved m USING (id)"
 );
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use facteur_core::gcra::{Rate, block_size};
 use facteur_core::ledger::Slots;
-use facteur_core::limits::{SLOT_BLOCK, SLOT_WAIT_IN_PLACE_MAX};
+use facteur_core::limits::SLOT_BLOCK;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Client;
@@ -25,17 +25,18 @@ const DISPLACE: &str = "UPDATE facteur.rate_slots \
 const CREATE: &str = "INSERT INTO facteur.rate_slots (sender, tat, displaced_until) \
      VALUES ($1, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING";
 
-/// Reserves a block of slots for a message of `needed` segments. If none is free within
-/// [`SLOT_WAIT_IN_PLACE_MAX`], nothing is reserved and the message is given its turn among the displaced.
+/// Reserves a block of slots for a message of `needed` segments. If none is free within `horizon`, nothing is
+/// reserved and the message is given its place among the displaced.
 pub(crate) async fn reserve(
     client: &Client,
     sender: &str,
     rate: Rate,
     needed: u32,
+    horizon: Duration,
 ) -> Result<Slots, BatchFailure> {
     let count = block_size(rate, SLOT_BLOCK, needed);
     let block_s = f64::from(count) / rate.as_per_second();
-    let horizon_s = SLOT_WAIT_IN_PLACE_MAX.as_secs_f64();
+    let horizon_s = horizon.as_secs_f64();
     let reserve = client.prepare_cached(RESERVE).await.map_err(classify)?;
     loop {
         if let Some(row) =

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use facteur_core::gate::Stored;
 use facteur_core::gcra::Rate;
 use facteur_core::ids::{ClaimToken, JobId};
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots};
@@ -12,6 +13,7 @@ use facteur_core::reason::ReasonCode;
 use crate::batch_error::BatchFailure;
 use crate::batcher::{Batcher, BatcherConfig, SubmitError};
 use crate::claim::{self, ClaimOperation};
+use crate::messages;
 use crate::pool::Database;
 use crate::record::RecordOperation;
 use crate::settle::SettleOperation;
@@ -93,16 +95,31 @@ impl Store {
         claim::release(&client, id, token, reason, wake_up_after).await
     }
 
-    /// Reserves a block of a sender's slots.
+    /// Reserves a block of a sender's slots that begins within `horizon`.
     ///
     /// # Errors
     /// The database's, classified.
-    pub async fn reserve(&self, sender: &str, rate: Rate, needed: u32) -> Result<Slots, BatchFailure> {
+    pub async fn reserve(
+        &self,
+        sender: &str,
+        rate: Rate,
+        needed: u32,
+        horizon: Duration,
+    ) -> Result<Slots, BatchFailure> {
         let client = self.database.client().await?;
-        slots::reserve(&client, sender, rate, needed).await
+        slots::reserve(&client, sender, rate, needed, horizon).await
     }
 
-    /// Gives a message that can't wait in place its turn among the sender's displaced.
+    /// What an earlier turn of a job settled.
+    ///
+    /// # Errors
+    /// The database's, classified.
+    pub async fn stored(&self, id: JobId) -> Result<Option<Stored>, BatchFailure> {
+        let client = self.database.client().await?;
+        messages::stored(&client, id).await
+    }
+
+    /// Gives a message that can't wait in place its place among the sender's displaced.
     ///
     /// # Errors
     /// The database's, classified.

@@ -9,6 +9,7 @@ use facteur_core::limits::{DUTY_ROWS_MAX, WAKE_UP_GRACE};
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
+use crate::rows::bury;
 
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,8 +31,10 @@ impl Swept {
 }
 
 /// If an envelope is only late (a long queue), its next copy comes after twice the wait so far.
-const SWEEP: &str = "WITH due AS (SELECT id, status, turn, lane, deadline, tenant, claim_token FROM facteur.jobs \
-         WHERE due_at <= clock_timestamp() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
+const SWEEP: &str = concat!(
+    "WITH due AS (SELECT id, status, turn, lane, deadline, tenant, claim_token FROM facteur.jobs \
+         WHERE due_at <= clock_timestamp() AND ($4 OR status <> 'sending') \
+         ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
      judged AS (SELECT d.*, CASE WHEN d.status = 'sending' THEN 'uncertain' \
          WHEN d.status NOT IN ('scheduled', 'waiting', 'retrying') THEN 'nothing' \
          WHEN d.deadline <= clock_timestamp() THEN 'expired' ELSE 'woken' END AS verdict FROM due d), \
@@ -43,28 +46,32 @@ const SWEEP: &str = "WITH due AS (SELECT id, status, turn, lane, deadline, tenan
                           2 * (clock_timestamp() - coalesce(j.not_before, j.updated_at))) END, \
              updated_at = CASE v.verdict WHEN 'woken' THEN j.updated_at ELSE clock_timestamp() END \
          FROM judged v WHERE j.id = v.id), \
-     buried AS (INSERT INTO facteur.dead_letters (job_id, tenant, code, sentence, body, headers, routing_key) \
-         SELECT v.id, v.tenant, 'uncertain', $3, m.document, m.headers, 'send.' || v.lane \
-         FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'uncertain' ON CONFLICT DO NOTHING), \
+     buried AS (",
+    bury!(
+        "SELECT v.id, v.tenant, 'uncertain', NULL, $3, m.document, m.headers, 'send.' || v.lane \
+         FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'uncertain'"
+    ),
+    "), \
      woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
          SELECT v.lane, 'jobs', 'send.' || v.lane, v.id, 'facteur.job.v1', \
                 m.headers || jsonb_build_object('facteur-turn', v.turn), m.document \
          FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'woken') \
      SELECT count(*) FILTER (WHERE verdict = 'woken') AS woken, count(*) FILTER (WHERE verdict = 'expired') AS expired, \
-            count(*) FILTER (WHERE verdict = 'uncertain') AS uncertain FROM judged";
+            count(*) FILTER (WHERE verdict = 'uncertain') AS uncertain FROM judged"
+);
 
 const LEASE_OVER: &str = "the worker that had claimed it did not come back: \
      the call may or may not have reached Twilio, so it is not sent again by itself";
 
-/// Answers for at most 1,000 rows.
+/// Answers for at most 1,000 rows; for leases that ran out only if `with_leases`.
 ///
 /// # Errors
 /// The database's, classified; nothing was changed then.
-pub async fn sweep(database: &Database) -> Result<Swept, BatchFailure> {
+pub async fn sweep(database: &Database, with_leases: bool) -> Result<Swept, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(SWEEP).await.map_err(classify)?;
     let row = client
-        .query_one(&statement, &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER])
+        .query_one(&statement, &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER, &with_leases])
         .await
         .map_err(classify)?;
     Ok(Swept { woken: row.get("woken"), expired: row.get("expired"), uncertain: row.get("uncertain") })

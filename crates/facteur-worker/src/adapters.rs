@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use facteur_amqp::{Publication, PublishError, Publisher};
 use facteur_core::call::Call;
-use facteur_core::gate::Facts;
+use facteur_core::gate::{Facts, Stored};
 use facteur_core::gcra::Rate;
-use facteur_core::ids::{ClaimToken, JobId, Tenant};
+use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots};
@@ -22,6 +22,7 @@ use facteur_twilio::TwilioClient;
 use tokio_util::sync::CancellationToken;
 
 use crate::pacer::{Pacer, SlotSource};
+use crate::patience::in_time;
 use crate::ports::{Letter, PortError, Ports, Slot};
 
 /// How long to wait before an unavailable adapter is asked again.
@@ -51,8 +52,15 @@ pub(crate) struct LanePorts {
     pub(crate) closing: CancellationToken,
 }
 
+impl LanePorts {
+    async fn stored(&self, id: JobId) -> Result<Option<Stored>, PortError> {
+        wait_out(&self.closing, || self.store.stored(id)).await
+    }
+}
+
 impl Ports for LanePorts {
-    async fn facts(&self, job: &Job) -> Result<Facts, PortError> {
+    async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
+        let stored = if turn == Turn::default() { None } else { self.stored(job.id).await? };
         let sender = job.sender.clone().or_else(|| match job.recipient.channel {
             Channel::Sms | Channel::Mms => self.default_senders.sms.clone(),
             Channel::Whatsapp => self.default_senders.whatsapp.clone(),
@@ -61,8 +69,6 @@ impl Ports for LanePorts {
             Some(sender) => self.senders.tenant_of(sender.as_str()).await,
             None => None,
         };
-        // The column holds what `facteur` wrote there; whatever else stands in it owns nothing.
-        let sender_owner = owner.and_then(|slug| Tenant::parse(&slug).ok());
         let template = match &job.content {
             Content::Template { name, language, .. } => {
                 let find = || self.templates.find(job.tenant.as_str(), name, language.as_deref());
@@ -70,7 +76,7 @@ impl Ports for LanePorts {
             }
             Content::Message { .. } | Content::ContentSid { .. } => None,
         };
-        Ok(Facts { sender, sender_owner, template })
+        Ok(Facts { sender, sender_owner: owner, template, stored })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {
@@ -151,7 +157,7 @@ where
     F: Future<Output = Result<T, BatchFailure>>,
 {
     loop {
-        match ask().await {
+        match in_time(ask()).await {
             Ok(answer) => return Ok(answer),
             Err(BatchFailure::Data(sentence)) => return Err(PortError::Data(sentence)),
             Err(BatchFailure::Unavailable(sentence)) => {
@@ -176,8 +182,8 @@ pub(crate) struct StoreSlots {
 }
 
 impl SlotSource for StoreSlots {
-    async fn reserve(&self, sender: &str, rate: Rate, needed: u32) -> Option<Slots> {
-        wait_out(&self.closing, || self.store.reserve(sender, rate, needed)).await.ok()
+    async fn reserve(&self, sender: &str, rate: Rate, needed: u32, horizon: Duration) -> Option<Slots> {
+        wait_out(&self.closing, || self.store.reserve(sender, rate, needed, horizon)).await.ok()
     }
 
     async fn displace(&self, sender: &str, rate: Rate, needed: u32) -> Option<Duration> {

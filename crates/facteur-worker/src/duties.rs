@@ -6,24 +6,33 @@ use std::time::Duration;
 use facteur_core::lane::Lane;
 use facteur_postgres::{Database, messages, sweep};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
+use crate::patience::in_time;
 
 /// How often due rows are looked for; a release from the waiting room is late by at most this.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
+/// How long the database answers before leases are given up: longer than a record waits between two tries.
+const RECORDS_FIRST_FOR: Duration = Duration::from_secs(15);
 /// How often the age of the oldest waiting job is measured.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Answers for rows whose lease or wait is over, and rings the relays.
+///
+/// Leases are left alone until the database has answered for a while: after an outage that outlived them, the
+/// workers that hold the outcomes come first.
 pub(crate) async fn sweep_for_ever(
     database: Database,
     nudges: Vec<Arc<Notify>>,
     stopping: CancellationToken,
 ) {
+    let mut healthy_since = Instant::now();
     while pause(SWEEP_INTERVAL, &stopping).await {
         loop {
-            match sweep(&database).await {
+            let with_leases = healthy_since.elapsed() >= RECORDS_FIRST_FOR;
+            match in_time(sweep(&database, with_leases)).await {
                 Ok(swept) => {
                     metrics::swept(&swept);
                     if swept.uncertain > 0 {
@@ -40,6 +49,7 @@ pub(crate) async fn sweep_for_ever(
                     }
                 }
                 Err(error) => {
+                    healthy_since = Instant::now();
                     tracing::warn!(%error, "the sweep failed; tried again");
                     break;
                 }
@@ -51,7 +61,7 @@ pub(crate) async fn sweep_for_ever(
 /// Keeps the gauges that only the database can tell.
 pub(crate) async fn measure_for_ever(database: Database, stopping: CancellationToken) {
     while pause(GAUGE_INTERVAL, &stopping).await {
-        match messages::oldest_waiting(&database).await {
+        match in_time(messages::oldest_waiting(&database)).await {
             Ok(ages) => {
                 for lane in Lane::ALL {
                     metrics::oldest_waiting(lane, ages.get(&lane).copied().unwrap_or_default());

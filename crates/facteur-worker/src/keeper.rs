@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use facteur_amqp::{Consumer, Envelope};
 use facteur_core::burial::dead_envelope;
+use facteur_core::ledger::DeadEnvelope;
 use facteur_postgres::{BatchFailure, DeadLetters, Filed};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
+use crate::patience::in_time;
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -32,10 +34,11 @@ pub(crate) async fn keep_for_ever(
 
 /// Whether the envelope was filed; otherwise the worker stops and the broker keeps it.
 async fn keep(envelope: Envelope, dead_letters: &DeadLetters, stopping: &CancellationToken) -> bool {
-    let letter = dead_envelope(&envelope.content);
+    let mut letter = dead_envelope(&envelope.content);
+    let mut is_plain = false;
     let code = letter.code;
     loop {
-        match dead_letters.file(&letter).await {
+        match in_time(dead_letters.file(&letter)).await {
             Ok(filed) => {
                 tracing::info!(job = letter.job_id.map(tracing::field::display), %code, ?filed, "dead letter filed");
                 if filed != Filed::Dropped {
@@ -44,9 +47,14 @@ async fn keep(envelope: Envelope, dead_letters: &DeadLetters, stopping: &Cancell
                 envelope.acker.ack();
                 return true;
             }
+            Err(BatchFailure::Data(error)) if !is_plain => {
+                tracing::error!(%error, %code, "a dead letter can't be stored with its headers");
+                letter = DeadEnvelope { field: None, headers: serde_json::json!({}), ..letter };
+                is_plain = true;
+            }
             Err(BatchFailure::Data(error)) => {
-                // It stays unacknowledged, and so in the queue, where a person finds it.
-                tracing::error!(%error, %code, "a dead letter can't be stored and stays in the queue");
+                // It stays unacknowledged: the broker hands it out again when this worker is gone.
+                tracing::error!(%error, %code, "a dead letter can't be stored at all");
                 return true;
             }
             Err(BatchFailure::Unavailable(error)) => {

@@ -18,12 +18,13 @@ use crate::process::Life;
 /// A life ended in a panic: a defect, which ends the process so that somebody looks.
 #[derive(Debug, thiserror::Error)]
 #[error("a job's life ended in a panic in lane {}", .0.as_str())]
-pub struct LifePanicked(Lane);
+pub(crate) struct LifePanicked(Lane);
 
-/// Runs the lane until `stopping` is cancelled, then lets the lives in flight end, at most for `drain_max`.
+/// Runs the lane until `stopping` is cancelled or a life panics. Then nothing more is taken, and the lives in flight
+/// may end, at most for `drain_max`; those that are cut off leave their envelopes to the next worker.
 ///
 /// # Errors
-/// [`LifePanicked`], at once.
+/// [`LifePanicked`], after the drain.
 pub(crate) async fn run<P: Ports>(
     lane: Lane,
     mut consumer: Consumer,
@@ -34,40 +35,51 @@ pub(crate) async fn run<P: Ports>(
 ) -> Result<(), LifePanicked> {
     let semaphore = Arc::new(Semaphore::new(permits));
     let mut lives: JoinSet<()> = JoinSet::new();
-    loop {
-        let permit = tokio::select! {
+    let mut result = Ok(());
+    while result.is_ok() {
+        tokio::select! {
             biased;
             () = stopping.cancelled() => break,
-            permit = Arc::clone(&semaphore).acquire_owned() => permit,
-        };
-        // The semaphore is never closed.
-        let Ok(permit) = permit else { break };
-        let envelope = loop {
-            tokio::select! {
-                biased;
-                () = stopping.cancelled() => break None,
-                Some(ended) = lives.join_next() => ended.map_err(|_| LifePanicked(lane))?,
-                envelope = consumer.next() => break envelope,
+            Some(ended) = lives.join_next() => result = ended.map_err(|_| LifePanicked(lane)),
+            taken = take(&semaphore, &mut consumer) => {
+                let Some((permit, envelope)) = taken else { break };
+                metrics::received(lane);
+                lives.spawn(live(Arc::clone(&life), lane, envelope, permit));
             }
-        };
-        let Some(envelope) = envelope else { break };
-        metrics::received(lane);
-        lives.spawn(live(Arc::clone(&life), lane, envelope, permit));
+        }
     }
-    let drained = timeout(drain_max, async {
+    // The subscription ends at once; the channel stays open for the acknowledgements of the lives that still end.
+    let (drained, ()) = tokio::join!(drain(lane, lives, drain_max), consumer.stop());
+    result.and(drained)
+}
+
+/// A permit, and then an envelope. Dropped in between, it has taken nothing.
+async fn take(
+    semaphore: &Arc<Semaphore>,
+    consumer: &mut Consumer,
+) -> Option<(OwnedSemaphorePermit, Envelope)> {
+    // The semaphore is never closed.
+    let permit = Arc::clone(semaphore).acquire_owned().await.ok()?;
+    Some((permit, consumer.next().await?))
+}
+
+async fn drain(lane: Lane, mut lives: JoinSet<()>, drain_max: Duration) -> Result<(), LifePanicked> {
+    let mut result = Ok(());
+    let all = async {
         while let Some(ended) = lives.join_next().await {
-            ended.map_err(|_| LifePanicked(lane))?;
+            if ended.is_err() {
+                result = Err(LifePanicked(lane));
+            }
         }
-        Ok(())
-    });
-    match drained.await {
-        Ok(result) => result?,
-        Err(_) => {
-            tracing::warn!(lane = lane.as_str(), left = lives.len(), "jobs were still in flight at the end")
-        }
+    };
+    if timeout(drain_max, all).await.is_err() {
+        tracing::warn!(
+            lane = lane.as_str(),
+            left = lives.len(),
+            "jobs were still in flight at the end: cut off"
+        );
     }
-    consumer.stop().await;
-    Ok(())
+    result
 }
 
 async fn live<P: Ports>(life: Arc<Life<P>>, lane: Lane, envelope: Envelope, permit: OwnedSemaphorePermit) {

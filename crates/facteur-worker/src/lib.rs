@@ -10,6 +10,7 @@ mod keeper;
 mod lane_loop;
 pub mod metrics;
 mod pacer;
+mod patience;
 pub mod ports;
 pub mod process;
 mod relay;

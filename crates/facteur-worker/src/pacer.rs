@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use facteur_core::gcra::Rate;
 use facteur_core::ledger::Slots;
-use facteur_core::limits::SLOT_BLOCK;
+use facteur_core::limits::{SLOT_BLOCK, SLOT_WAIT_IN_PLACE_MAX};
 use facteur_core::sender::Sender;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -15,10 +15,16 @@ use crate::ports::Slot;
 
 /// Whoever hands out blocks of slots. It waits as long as the database is away.
 pub(crate) trait SlotSource: Send + Sync {
-    /// A block for at least `needed` segments, or a turn among the displaced.
-    fn reserve(&self, sender: &str, rate: Rate, needed: u32) -> impl Future<Output = Option<Slots>> + Send;
+    /// A block for at least `needed` segments that begins within `horizon`, or a place in the line of the displaced.
+    fn reserve(
+        &self,
+        sender: &str,
+        rate: Rate,
+        needed: u32,
+        horizon: Duration,
+    ) -> impl Future<Output = Option<Slots>> + Send;
 
-    /// A turn among the displaced.
+    /// A place in the line of the displaced.
     fn displace(
         &self,
         sender: &str,
@@ -65,19 +71,19 @@ impl<S: SlotSource> Pacer<S> {
         may_wait: bool,
     ) -> Option<Slot> {
         let segments = segments.max(1);
-        if !may_wait {
-            return self.source.displace(sender.as_str(), rate, segments).await.map(Slot::Displaced);
-        }
         let block = self.block(sender);
         let mut block = block.lock().await;
         if Instant::now() > block.next + block.late_max(segments) {
             block.left = 0;
         }
+        let horizon = if may_wait { SLOT_WAIT_IN_PLACE_MAX } else { Duration::ZERO };
+        if block.left >= segments && block.next > Instant::now() + horizon {
+            return self.source.displace(sender.as_str(), rate, segments).await.map(Slot::Displaced);
+        }
         if block.left < segments {
             // What is left is earlier than what comes: used with it, it leaves a little late, never early.
             let missing = segments - block.left;
-            match self.source.reserve(sender.as_str(), rate, missing).await? {
-                Slots::Unlimited => return Some(Slot::Now),
+            match self.source.reserve(sender.as_str(), rate, missing, horizon).await? {
                 Slots::Displaced { wait } => return Some(Slot::Displaced(wait)),
                 Slots::Granted { first_in, period, count } => {
                     let left = block.left + count;

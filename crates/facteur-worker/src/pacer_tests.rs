@@ -21,10 +21,10 @@ impl MemoryClock {
 }
 
 impl SlotSource for MemoryClock {
-    async fn reserve(&self, _sender: &str, rate: Rate, needed: u32) -> Option<Slots> {
+    async fn reserve(&self, _sender: &str, rate: Rate, needed: u32, horizon: Duration) -> Option<Slots> {
         let (now, count) = (self.now(), block_size(rate, SLOT_BLOCK, needed));
         let mut clock = self.tat.lock().unwrap();
-        match reserve(*clock, now, rate, count, Duration::from_secs(2)) {
+        match reserve(*clock, now, rate, count, horizon) {
             Reservation::Granted { first_slot, tat } => {
                 *clock = tat;
                 let first_in = Duration::try_from(first_slot.duration_since(now)).unwrap();
@@ -62,13 +62,13 @@ async fn departures(per_second: f64, costs: &[u32]) -> Vec<(Instant, u32)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_without_a_place_to_wait_is_displaced_and_takes_no_slot() {
-    let clock = MemoryClock::new();
-    let pacer = Pacer::new(clock.clone());
+async fn a_job_without_a_place_to_wait_takes_a_free_slot_but_none_of_the_future() {
+    let pacer = Pacer::new(MemoryClock::new());
     let rate = Rate::per_second(1.0).unwrap();
-    let slot = pacer.slot(&sender(), rate, 1, false).await;
-    assert_eq!(slot, Some(Slot::Displaced(Duration::from_secs(3))));
-    assert_eq!(*clock.tat.lock().unwrap(), Timestamp::UNIX_EPOCH);
+    let slot = async |may_wait| pacer.slot(&sender(), rate, 1, may_wait).await.unwrap();
+    assert!(matches!(slot(false).await, Slot::At { at, .. } if at <= Instant::now()));
+    assert_eq!(slot(false).await, Slot::Displaced(Duration::from_secs(1)));
+    assert!(matches!(slot(true).await, Slot::At { at, .. } if at > Instant::now()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use facteur_core::call::Call;
 use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
-use facteur_core::ids::{ClaimToken, JobId};
+use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::Job;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
@@ -68,8 +68,9 @@ pub enum Letter {
 
 /// The world, as one job sees it.
 pub trait Ports: Send + Sync + 'static {
-    /// What the gate must know: sender, its owner, the template's text.
-    fn facts(&self, job: &Job) -> impl Future<Output = Result<Facts, PortError>> + Send;
+    /// What the gate must know: sender, its owner, the template's text and, from the second turn on, what the
+    /// first one settled.
+    fn facts(&self, job: &Job, turn: Turn) -> impl Future<Output = Result<Facts, PortError>> + Send;
 
     /// A slot of this sender for so many segments. `may_wait` says whether it may be up to two seconds away.
     fn slot(

@@ -33,6 +33,9 @@ use crate::rows;
 /// A claim is asked for this long before its slot, so that the call can start on time.
 const CLAIM_LEAD: Duration = Duration::from_millis(20);
 
+/// How long a job steps aside that is past its deadline by our clock, but not yet by the database's.
+const PAST_DEADLINE_WAIT: Duration = Duration::from_secs(1);
+
 /// What a job's life takes from the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -149,7 +152,7 @@ impl<P: Ports> Life<P> {
         deadline: Timestamp,
         now: Timestamp,
     ) -> Result<Verdict, PortError> {
-        let facts = self.ports.facts(&wake_up.job).await?;
+        let facts = self.ports.facts(&wake_up.job, wake_up.turn).await?;
         // From its first turn on, the deadline in the row counts (a requeue moves it); the claim tests it.
         let deadline = if wake_up.turn == Turn::default() { deadline } else { Timestamp::MAX };
         Ok(gate::admit(&wake_up.job, facts, deadline, now))
@@ -159,7 +162,8 @@ impl<P: Ports> Life<P> {
     async fn limit(&self, ready: &Ready) -> Result<(Slot, Option<SemaphorePermit<'_>>), PortError> {
         let place = self.places.try_acquire().ok();
         let slot = self.ports.slot(&ready.sender, ready.segments, place.is_some()).await?;
-        Ok((slot, place))
+        let waits = matches!(slot, Slot::At { at, .. } if at > Instant::now());
+        Ok((slot, place.filter(|_| waits)))
     }
 
     async fn not_ours(
@@ -198,9 +202,13 @@ impl<P: Ports> Life<P> {
     ) -> Result<Result<(), Duration>, PortError> {
         let claim_age = || self.clock.awake_or_not().saturating_sub(asked_at);
         loop {
-            // The claim tested the deadline, but its answer may have come late; the next claim expires the job.
-            if self.stopping.is_cancelled() || self.clock.now() >= deadline {
+            if self.stopping.is_cancelled() {
                 return Ok(Err(Duration::ZERO));
+            }
+            // The claim tested the deadline, but its answer may have come late. The next claim expires the job, by
+            // the database's clock, which may be behind ours.
+            if self.clock.now() >= deadline {
+                return Ok(Err(PAST_DEADLINE_WAIT));
             }
             let until = match slot {
                 Slot::Now => Instant::now(),
@@ -241,8 +249,11 @@ impl<P: Ports> Life<P> {
         match self.ports.record(record).await {
             Err(PortError::Data(error)) => {
                 tracing::error!(job = %minimal.id, error, "the full outcome could not be written");
-                // Left alone, the lease ends in the dead letter `uncertain`: nothing is lost or doubled.
-                self.ports.record(minimal).await.map_err(|_| PortError::Closed)
+                match self.ports.record(minimal).await {
+                    // The lease answers for it: it ends in the dead letter `uncertain`, not lost and not doubled.
+                    Err(PortError::Data(_)) => Ok(Recorded::Late { is_double: false }),
+                    answer => answer,
+                }
             }
             answer => answer,
         }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
+use crate::patience::in_time;
 
 /// How long an idle relay sleeps before it looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -50,7 +51,7 @@ impl Relay {
     }
 
     async fn carry(&self, outbox: &Outbox) -> Result<usize, facteur_postgres::BatchFailure> {
-        let claimed = outbox.claim(self.name, ROWS_MAX).await?;
+        let claimed = in_time(outbox.claim(self.name, ROWS_MAX)).await?;
         if claimed.rows.is_empty() {
             return Ok(0);
         }
@@ -66,8 +67,8 @@ impl Relay {
             }
         }
         metrics::relayed(self.name, done.len());
-        outbox.delete(claimed.token, &done).await?;
-        outbox.retry_later(claimed.token, &failed).await?;
+        in_time(outbox.delete(claimed.token, &done)).await?;
+        in_time(outbox.retry_later(claimed.token, &failed)).await?;
         Ok(done.len())
     }
 }

@@ -13,20 +13,19 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
 use crate::clock::Clock;
-pub use crate::lane_loop::LifePanicked;
+use crate::lane_loop::LifePanicked;
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, metrics};
 
-/// Envelopes of the dead-letter queue that are filed at once.
-const KEEPER_PREFETCH: u16 = 32;
-/// How long background tasks may take to end.
+/// The keeper files one by one, and an envelope may be large.
+const KEEPER_PREFETCH: u16 = 2;
+/// How long connections may take to close.
 const BACKGROUND_STOP_MAX: Duration = Duration::from_secs(10);
 /// How often the gauges of connections are set.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
@@ -74,10 +73,23 @@ pub struct WorkerParts {
     pub drain_max: Duration,
 }
 
+/// Why a worker ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerFault {
+    /// A job's life, or a task, ended in a panic: a defect.
+    #[error("{0}")]
+    Panicked(String),
+    /// A task that lasts as long as the worker ended by itself.
+    #[error("{0} ended by itself")]
+    Ended(&'static str),
+}
+
+/// What a task that lasts as long as the worker says when it ends.
+type Ended = (&'static str, Result<(), LifePanicked>);
+
 /// A worker that runs.
 pub struct Worker {
-    lanes: JoinSet<Result<(), LifePanicked>>,
-    background: TaskTracker,
+    tasks: JoinSet<Ended>,
     stores: Vec<Store>,
     publishers: Vec<Publisher>,
     stopping: CancellationToken,
@@ -126,12 +138,11 @@ impl Worker {
     #[must_use]
     pub fn start(parts: WorkerParts, stopping: CancellationToken) -> Self {
         let closing = CancellationToken::new();
-        let background = TaskTracker::new();
         let names = Names::new(&parts.amqp.prefix);
         let urgent_publisher = Publisher::start(parts.amqp.clone(), closing.clone());
         let publisher = Publisher::start(parts.amqp.clone(), closing.clone());
         let mut worker = Self {
-            lanes: JoinSet::new(),
+            tasks: JoinSet::new(),
             stores: Vec::new(),
             readiness: Readiness {
                 consumers: Vec::new(),
@@ -139,12 +150,10 @@ impl Worker {
                 started: Instant::now(),
             },
             publishers: vec![urgent_publisher.clone(), publisher.clone()],
-            background,
             stopping,
             closing,
         };
         let senders = Arc::new(SenderDirectory::start(parts.database.clone(), worker.stopping.clone()));
-        let templates = Arc::new(TemplateStore::new(parts.database.clone()));
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
                 Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
@@ -157,7 +166,7 @@ impl Worker {
                 store,
                 publisher: publisher.clone(),
                 twilio: parts.twilio.clone(),
-                templates: Arc::clone(&templates),
+                templates: Arc::new(TemplateStore::new(database.clone())),
                 senders: Arc::clone(&senders),
                 default_senders: parts.default_senders.clone(),
                 default_rate: parts.default_rate,
@@ -183,14 +192,17 @@ impl Worker {
         let consumer = Consumer::start(parts.amqp.clone(), names.queue(lane), permits, self.closing.clone());
         self.readiness.consumers.push((lane.as_str(), consumer.health_handle()));
         let (drain_max, stopping) = (parts.drain_max, self.stopping.clone());
-        self.lanes.spawn(lane_loop::run(
-            lane,
-            consumer,
-            Arc::new(life),
-            usize::from(permits),
-            drain_max,
-            stopping,
-        ));
+        let lane_loop =
+            lane_loop::run(lane, consumer, Arc::new(life), usize::from(permits), drain_max, stopping);
+        self.tasks.spawn(async move { (lane.as_str(), lane_loop.await) });
+    }
+
+    /// Starts a task that lasts until `stopping` is cancelled.
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            task.await;
+            (name, Ok(()))
+        });
     }
 
     fn start_background(
@@ -203,7 +215,10 @@ impl Worker {
         let dead = Consumer::start(parts.amqp.clone(), names.dead(), KEEPER_PREFETCH, self.closing.clone());
         self.readiness.consumers.push(("dead", dead.health_handle()));
         let dead_letters = DeadLetters::new(parts.database.clone());
-        self.background.spawn(keeper::keep_for_ever(dead, dead_letters, self.stopping.clone()));
+        self.spawn(
+            "the keeper of dead letters",
+            keeper::keep_for_ever(dead, dead_letters, self.stopping.clone()),
+        );
         let mut nudges = Vec::new();
         for name in ["urgent", "normal", "bulk", "events"] {
             let (database, publisher) = match name {
@@ -213,18 +228,17 @@ impl Worker {
             let nudge = Arc::new(Notify::new());
             nudges.push(Arc::clone(&nudge));
             let relay = Relay { name, database: database.clone(), publisher: publisher.clone(), nudge };
-            self.background.spawn(relay.run(self.stopping.clone()));
+            self.spawn("a relay of the outbox", relay.run(self.stopping.clone()));
         }
-        let stopping = || self.stopping.clone();
-        self.background.spawn(duties::sweep_for_ever(parts.database.clone(), nudges, stopping()));
-        self.background.spawn(duties::measure_for_ever(parts.database.clone(), stopping()));
-        let (readiness, stopping) = (self.readiness.clone(), stopping());
-        self.background.spawn(async move {
+        let (database, stopping) = (parts.database.clone(), self.stopping.clone());
+        self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
+        self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
+        let readiness = self.readiness.clone();
+        self.spawn("the watch over connections", async move {
             while stopping.run_until_cancelled(tokio::time::sleep(HEALTH_INTERVAL)).await.is_some() {
                 readiness.measure();
             }
         });
-        self.background.close();
     }
 
     /// Whether it really works.
@@ -233,33 +247,39 @@ impl Worker {
         self.readiness.clone()
     }
 
-    /// Runs until `stopping` is cancelled and everything has ended in order: consumers take nothing more,
-    /// calls in flight finish and are recorded and acknowledged, connections close.
+    /// Runs until `stopping` is cancelled and everything has ended in order: consumers take nothing more, calls in
+    /// flight finish and are recorded and acknowledged, connections close. A task that ends by itself ends the others
+    /// in the same order.
     ///
     /// # Errors
-    /// [`LifePanicked`] if a job's life ended in a panic; the process should end with a failure.
-    pub async fn run(mut self) -> Result<(), LifePanicked> {
-        let mut result = Ok(());
-        while let Some(ended) = self.lanes.join_next().await {
-            if let Ok(Err(panicked)) = ended {
-                result = Err(panicked);
+    /// The first [`WorkerFault`]; the process should end with a failure.
+    pub async fn run(mut self) -> Result<(), WorkerFault> {
+        let mut fault = None;
+        while let Some(ended) = self.tasks.join_next().await {
+            let found = match ended {
+                Ok((_, Err(panicked))) => Some(WorkerFault::Panicked(panicked.to_string())),
+                Ok((name, Ok(()))) if !self.stopping.is_cancelled() => Some(WorkerFault::Ended(name)),
+                Ok(_) => None,
+                Err(error) => Some(WorkerFault::Panicked(error.to_string())),
+            };
+            if let Some(found) = found {
+                tracing::error!(fault = %found, "the worker stops");
+                fault.get_or_insert(found);
+                self.stopping.cancel();
             }
-            // A lane that ended before it was told to takes the others with it.
-            self.stopping.cancel();
         }
         self.closing.cancel();
-        let ended = timeout(BACKGROUND_STOP_MAX, async {
+        let closed = timeout(BACKGROUND_STOP_MAX, async {
             for store in &self.stores {
                 store.shutdown().await;
             }
             for publisher in &self.publishers {
                 publisher.stopped().await;
             }
-            self.background.wait().await;
         });
-        if ended.await.is_err() {
-            tracing::warn!("some background tasks did not end in time");
+        if closed.await.is_err() {
+            tracing::warn!("some connections did not close in time");
         }
-        result
+        fault.map_or(Ok(()), Err)
     }
 }

@@ -12,10 +12,16 @@ use crate::config::{THREAD_STACK_VARIABLE, thread_stack_bytes};
 /// Measured: a level takes about 10 KiB without optimisation. Only what is used of a stack takes memory.
 const STACK_BYTES: usize = 512 * 1024 * 1024;
 
-/// Starts this program once more, in place, with deep stacks, unless it has them. Their size can only be set before
-/// a process starts.
+/// Starts this program once more, in place, with deep stacks: their size can only be set before a process starts.
+/// Whoever sets it is believed, so that this happens once.
 pub fn deepen() {
-    if thread_stack_bytes().is_some_and(|bytes| bytes >= STACK_BYTES) {
+    if let Some(bytes) = thread_stack_bytes() {
+        if bytes < STACK_BYTES {
+            tracing::warn!(
+                bytes,
+                "RUST_MIN_STACK is small: an envelope with deeply nested headers can end this process"
+            );
+        }
         return;
     }
     let Ok(program) = std::env::current_exe() else { return };

@@ -42,7 +42,8 @@ pub fn start(loaded: &Loaded, role: Role) -> anyhow::Result<()> {
 
 fn filter_text(loaded: &Loaded, role: Role) -> &str {
     match (role, loaded.origin("telemetry.log")) {
-        (Role::Command, Origin::Default) => "warn",
+        // A command says itself what it could not reach.
+        (Role::Command, Origin::Default) => "warn,facteur_amqp=error",
         _ => &loaded.config.telemetry.log,
     }
 }
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn commands_log_only_warnings_unless_told_otherwise() {
         let silent = load(&Sources::default()).unwrap();
-        assert_eq!(filter_text(&silent, Role::Command), "warn");
+        assert_eq!(filter_text(&silent, Role::Command), "warn,facteur_amqp=error");
         assert_eq!(filter_text(&silent, Role::Service), "info");
         let told =
             load(&Sources { flags: vec!["telemetry.log=debug".to_owned()], ..Sources::default() }).unwrap();

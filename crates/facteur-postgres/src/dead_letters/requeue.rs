@@ -31,7 +31,8 @@ const PICK_BY_ID: &str = "SELECT id, job_id FROM facteur.dead_letters \
 /// Whoever changes a letter of a job holds the job's row, and everybody takes rows in id order.
 const LOCK_JOBS: &str = "SELECT id FROM facteur.jobs WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE";
 
-const JUDGE: &str = "SELECT d.id, d.job_id, d.code, m.id IS NOT NULL AS has_message, \
+/// A dead job's own reason goes before its letter's.
+const JUDGE: &str = "SELECT d.id, d.job_id, CASE WHEN j.status = 'dead' THEN j.reason ELSE d.code END AS code, m.id IS NOT NULL AS has_message, \
          j.status IS NOT DISTINCT FROM 'dead' AS is_dead, \
          d.job_id IS NOT NULL AND j.id IS NULL AS is_unseen, \
          coalesce(m.expires_at <= clock_timestamp(), false) AS is_expired, \

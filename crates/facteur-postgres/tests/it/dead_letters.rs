@@ -148,6 +148,15 @@ async fn what_can_not_succeed_stays_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_job_that_may_have_been_sent_needs_force_whatever_its_letter_says() {
+    let ground = ground().await;
+    let (job, letter) = ground.dead_letter("unroutable").await;
+    ground.run(&format!("UPDATE facteur.jobs SET reason = 'uncertain' WHERE id = '{job}'")).await;
+    let report = letters(&ground).requeue(&request(Selection::Ids(vec![letter]))).await.unwrap();
+    assert_eq!((report.requeued, report.skipped.get(&SkipReason::MaybeSent)), (0, Some(&1)));
+}
+
+#[tokio::test]
 async fn a_dry_run_says_the_same_and_changes_nothing() {
     let ground = ground().await;
     ground.dead_letter("retries_exhausted").await;

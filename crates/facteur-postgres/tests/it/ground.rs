@@ -67,6 +67,7 @@ impl Ground {
     /// A dead job with its message and its open letter. Returns the job's id and the letter's.
     pub(crate) async fn dead_letter(&self, code: &str) -> (Uuid, Uuid) {
         let job = self.job("dead", true).await;
+        self.run(&format!("UPDATE facteur.jobs SET reason = '{code}' WHERE id = '{job}'")).await;
         let letter = Uuid::now_v7();
         self.run(&format!(
             "INSERT INTO facteur.dead_letters (id, job_id, tenant, code, sentence, body, routing_key) \

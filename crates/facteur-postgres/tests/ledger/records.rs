@@ -50,11 +50,40 @@ async fn a_lease_that_ran_out_is_a_dead_letter_and_never_a_second_claim() {
     let fixture = Fixture::new().await;
     let row = row();
     fixture.yours(&row, 1).await;
-    assert_eq!(sweep(&fixture.database).await.unwrap().uncertain, 0, "the lease still runs");
+    assert_eq!(sweep(&fixture.database, true).await.unwrap().uncertain, 0, "the lease still runs");
     fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database).await.unwrap().uncertain, 1);
+    assert_eq!(sweep(&fixture.database, true).await.unwrap().uncertain, 1);
     assert_eq!(fixture.status(&row).await, "dead");
     assert_eq!(fixture.claim(&row, 2).await, Claim::Final(Status::Dead));
+    let letter =
+        fixture.text("SELECT code || ' ' || convert_from(body, 'UTF8') FROM facteur.dead_letters").await;
+    assert_eq!(letter.as_deref(), Some("uncertain {\"to\":\"x\"}"));
+}
+
+#[tokio::test]
+async fn leases_are_left_alone_where_records_come_first() {
+    let fixture = Fixture::new().await;
+    let row = row();
+    fixture.yours(&row, 1).await;
+    fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
+    assert_eq!(sweep(&fixture.database, false).await.unwrap().uncertain, 0);
+    assert_eq!(fixture.status(&row).await, "sending");
+}
+
+#[tokio::test]
+async fn a_letter_about_an_unreadable_envelope_gives_way_to_the_jobs_own() {
+    let fixture = Fixture::new().await;
+    let row = row();
+    fixture
+        .sql(&format!(
+            "INSERT INTO facteur.dead_letters (job_id, code, sentence, body, routing_key, digest) \
+             VALUES ('{}', 'unroutable', 'x', 'old', 'send.slow', 'd')",
+            row.id
+        ))
+        .await;
+    fixture.yours(&row, 1).await;
+    fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
+    sweep(&fixture.database, true).await.unwrap();
     let letter =
         fixture.text("SELECT code || ' ' || convert_from(body, 'UTF8') FROM facteur.dead_letters").await;
     assert_eq!(letter.as_deref(), Some("uncertain {\"to\":\"x\"}"));
@@ -66,7 +95,7 @@ async fn an_outcome_that_comes_after_the_lease_still_counts_and_closes_the_dead_
     let row = row();
     let number = fixture.yours(&row, 1).await.number;
     fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
-    sweep(&fixture.database).await.unwrap();
+    sweep(&fixture.database, true).await.unwrap();
     let late = record(&row, 1, number, accepted(7));
     assert_eq!(fixture.store.record(late.clone()).await.unwrap(), DONE);
     assert_eq!(fixture.store.record(late).await.unwrap(), DONE, "also when it is repeated");

@@ -6,19 +6,19 @@ use facteur_core::ledger::Slots;
 use crate::fixture::Fixture;
 
 const SENDER: &str = "+15005550006";
+const HORIZON: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn reservations_of_many_workers_never_overlap_and_leave_no_gap() {
     let fixture = Fixture::new().await;
     let rate = Rate::per_second(1_000.0).unwrap();
     let origin = fixture.count("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint").await;
-    let reservations = (0..200).map(|_| fixture.store.reserve(SENDER, rate, 1));
+    let reservations = (0..200).map(|_| fixture.store.reserve(SENDER, rate, 1, HORIZON));
     let mut granted = 0u32;
     for answer in futures_util::future::join_all(reservations).await {
         match answer.unwrap() {
             Slots::Granted { count, .. } => granted += count,
             Slots::Displaced { .. } => {}
-            Slots::Unlimited => panic!("the sender has a rate"),
         }
     }
     // What was granted is exactly what the clock moved: no slot twice, none skipped while it was busy.
@@ -35,11 +35,11 @@ async fn reservations_of_many_workers_never_overlap_and_leave_no_gap() {
 async fn beyond_two_seconds_nothing_is_reserved_and_the_displaced_come_back_one_by_one() {
     let fixture = Fixture::new().await;
     let rate = Rate::per_second(1.0).unwrap();
-    fixture.store.reserve(SENDER, rate, 4).await.unwrap();
+    fixture.store.reserve(SENDER, rate, 4, HORIZON).await.unwrap();
     let before = fixture.text("SELECT tat::text FROM facteur.rate_slots").await;
     let mut waits = Vec::new();
     for _ in 0..5 {
-        match fixture.store.reserve(SENDER, rate, 1).await.unwrap() {
+        match fixture.store.reserve(SENDER, rate, 1, HORIZON).await.unwrap() {
             Slots::Displaced { wait } => waits.push(wait.as_secs_f64()),
             other => panic!("{other:?}"),
         }
@@ -55,13 +55,15 @@ async fn beyond_two_seconds_nothing_is_reserved_and_the_displaced_come_back_one_
 async fn the_database_reserves_as_the_core_says() {
     let fixture = Fixture::new().await;
     let rate = Rate::per_second(100.0).unwrap();
-    let Slots::Granted { first_in, period, count } = fixture.store.reserve(SENDER, rate, 3).await.unwrap()
+    let Slots::Granted { first_in, period, count } =
+        fixture.store.reserve(SENDER, rate, 3, HORIZON).await.unwrap()
     else {
         panic!("an idle clock grants at once");
     };
     let expected = facteur_core::gcra::block_size(rate, facteur_core::limits::SLOT_BLOCK, 3);
     assert_eq!((first_in, period, count), (Duration::ZERO, Duration::from_millis(10), expected));
-    let Slots::Granted { first_in, .. } = fixture.store.reserve(SENDER, rate, 1).await.unwrap() else {
+    let Slots::Granted { first_in, .. } = fixture.store.reserve(SENDER, rate, 1, HORIZON).await.unwrap()
+    else {
         panic!("the horizon is two seconds");
     };
     assert!(first_in <= period * expected);

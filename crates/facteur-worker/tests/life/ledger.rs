@@ -164,7 +164,7 @@ impl Ledger {
         };
         (row.not_before, row.due_at) = (None, None);
         if let Some(wait) = next.wait {
-            row.turn = row.turn.next();
+            row.turn = Turn(row.turn.0 + 1);
             row.not_before = Some(later(now, wait.delay));
             let grace = if wait.in_ladder { WAKE_UP_GRACE } else { Duration::ZERO };
             row.due_at = Some(later(now, wait.delay + grace));
@@ -205,7 +205,7 @@ impl Ledger {
         };
         row.due_at = None;
         if let Some(delay) = delay {
-            row.turn = row.turn.next();
+            row.turn = Turn(row.turn.0 + 1);
             let at = later(now, delay);
             row.not_before = Some(row.not_before.map_or(at, |earlier| earlier.max(at)));
             row.due_at = row.not_before;

@@ -24,7 +24,8 @@ impl Limiter {
     pub(crate) fn slot(&mut self, segments: u32, may_wait: bool) -> Slot {
         let (now, cost) = (Instant::now(), PERIOD * segments);
         let first = self.tat.max(now);
-        if !may_wait || first > now + SLOT_WAIT_IN_PLACE_MAX {
+        let horizon = if may_wait { SLOT_WAIT_IN_PLACE_MAX } else { Duration::ZERO };
+        if first > now + horizon {
             let at = self.displaced_until.max(first);
             self.displaced_until = at + cost;
             return Slot::Displaced(at - now);

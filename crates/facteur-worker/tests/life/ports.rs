@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use facteur_core::call::Call;
 use facteur_core::gate::Facts;
-use facteur_core::ids::{ClaimToken, JobId};
+use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::Job;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
 use facteur_core::limits::CLAIM_LEASE;
@@ -80,8 +80,8 @@ impl MemoryPorts {
 }
 
 impl Ports for MemoryPorts {
-    async fn facts(&self, job: &Job) -> Result<Facts, PortError> {
-        Ok(self.shared.world().facts(job))
+    async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
+        Ok(self.shared.world().facts(job, turn))
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {

@@ -143,11 +143,6 @@ pub(super) fn hints(loaded: &Loaded) -> Vec<String> {
              TWILIO_MESSAGING_SERVICE_SID",
         ),
         (
-            worker.public_url.is_none(),
-            "no callbacks: deliveries stay unknown and uncertain calls end in their policy; set FACTEUR_PUBLIC_URL \
-             to where Twilio reaches this system",
-        ),
-        (
             worker.public_url.is_some() && !has_signature,
             "callbacks can't be verified: only the auth token signs them; set TWILIO_AUTH_TOKEN besides the API key",
         ),

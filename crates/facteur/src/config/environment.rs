@@ -46,10 +46,11 @@ fn environment() -> BTreeMap<String, Option<String>> {
         .collect()
 }
 
-/// The stack of threads that ask for none, in bytes, if it is set (`RUST_MIN_STACK`).
+/// The stack of threads that ask for none, in bytes, if it is set (`RUST_MIN_STACK`); 0 if it is no number.
 #[must_use]
 pub fn thread_stack_bytes() -> Option<usize> {
-    std::env::var_os(THREAD_STACK_VARIABLE)?.to_str()?.parse().ok()
+    let text = std::env::var_os(THREAD_STACK_VARIABLE)?;
+    Some(text.to_str().and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// Who runs this command, for the history of what was done: `cli:` and the user's name, if it is known.

@@ -117,8 +117,6 @@ pub struct Credentials {
     pub auth: facteur_twilio::Auth,
     /// What signs callbacks; without it no callback can be verified.
     pub signing_token: Option<SecretString>,
-    /// Whether this is the simulator's account.
-    pub is_simulator: bool,
 }
 
 impl WorkerSection {
@@ -166,7 +164,6 @@ impl TwilioSection {
                 account_sid: SIMULATOR_ACCOUNT_SID.to_owned(),
                 auth: facteur_twilio::Auth::Token(token.clone()),
                 signing_token: Some(token),
-                is_simulator: true,
             });
         }
         let auth = match (&self.api_key, &self.api_secret, &self.auth_token) {
@@ -188,7 +185,6 @@ impl TwilioSection {
                 account_sid: account_sid.clone(),
                 auth,
                 signing_token: self.auth_token.clone(),
-                is_simulator: false,
             }),
             (account_sid, auth) => {
                 let missing = "TWILIO_ACCOUNT_SID is not set: set it to the account's SID (AC and 32 hexadecimal \

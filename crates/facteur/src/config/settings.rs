@@ -219,8 +219,8 @@ pub const SETTINGS: &[Setting] = &[
         default: None,
         form: Form::Text,
         secrecy: Secrecy::Public,
-        doc: "Where Twilio reaches this system from outside, for status callbacks. Unset means that no callback is \
-              asked for: deliveries stay unknown, and an uncertain call ends in its policy.",
+        doc: "Where Twilio reaches this system from outside: messages then ask for status callbacks under \
+              /twilio/webhook/status there. Unset means that none is asked for.",
         store: |config, text| parse::http_url(text).map(|url| config.worker.public_url = Some(url)),
     },
     Setting {
