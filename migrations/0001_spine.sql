@@ -138,6 +138,8 @@ CREATE TABLE facteur.senders (
 -- after the other up to `displaced_until`.
 CREATE TABLE facteur.rate_slots (
     sender          text PRIMARY KEY,
+    -- The rate that both clocks were moved at: when it changes, what lies ahead of them is stretched or shortened.
+    rate            double precision NOT NULL,
     tat             timestamptz NOT NULL,
     displaced_until timestamptz NOT NULL
 ) WITH (fillfactor = 20);
@@ -185,7 +187,7 @@ BEGIN
     IF job ->> 'to' IS NULL THEN
         RAISE EXCEPTION 'facteur.enqueue: the field "to" is missing' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF lane NOT IN ('urgent', 'normal', 'bulk') THEN
+    IF lane IS NULL OR lane NOT IN ('urgent', 'normal', 'bulk') THEN
         RAISE EXCEPTION 'facteur.enqueue: lane is "%"; urgent, normal and bulk exist', lane
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -50,6 +50,14 @@ impl AmqpConfig {
         self.uri().map_or_else(|error| error.to_string(), |uri| place(&uri))
     }
 
+    /// Whether the URL can be read; nothing is connected.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn verify(&self) -> Result<(), ConfigError> {
+        self.uri().map(drop)
+    }
+
     pub(crate) fn uri(&self) -> Result<AMQPUri, ConfigError> {
         let text = self.url.expose_secret();
         let mut uri: AMQPUri = text.parse().map_err(|_| ConfigError::Url)?;

@@ -87,10 +87,10 @@ impl Publication {
         Self::new(Exchange::Dead, content.routing_key.clone(), content, headers)
     }
 
-    /// An event for the apps that bound its key, such as `message.sent`.
+    /// What a transaction left in the outbox, as it asks to be published.
     #[must_use]
-    pub fn event(routing_key: impl Into<String>, content: &EnvelopeContent) -> Self {
-        Self::new(Exchange::Events, routing_key.into(), content, Headers::new())
+    pub fn of_outbox(exchange: Exchange, routing_key: impl Into<String>, content: &EnvelopeContent) -> Self {
+        Self::new(exchange, routing_key.into(), content, Headers::new())
     }
 
     fn new(exchange: Exchange, routing_key: String, content: &EnvelopeContent, ours: Headers) -> Self {
@@ -168,6 +168,15 @@ mod tests {
         assert_eq!(text("facteur-reason-field"), "to");
         assert_eq!(text("facteur-original-routing-key"), "send.bulk");
         assert_eq!(buried.content.body, "{}");
+    }
+
+    #[test]
+    fn a_header_that_grows_on_its_way_is_measured_as_it_is_published() {
+        let mut content = arrived();
+        let bytes = serde_json::json!(vec![255; 60_000]);
+        content.headers.insert("blob".into(), HeaderValue::Other(bytes));
+        let relayed = Publication::of_outbox(Exchange::Jobs, "send.bulk", &content);
+        assert_eq!(names(&relayed.content.headers), ["shop-order", "traceparent"]);
     }
 
     #[test]

@@ -15,19 +15,22 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{Channel, Confirmation, Connection, Event};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::PublisherHealth;
 use crate::publication::Publication;
 use crate::publisher::PublishError;
-use crate::topology::Names;
+use crate::topology::{self, Names, TopologyError};
 use crate::wire;
 
 /// Channels, each with one batch in flight; times the largest batch, that is 4,096 unconfirmed publications.
 const CHANNELS: usize = 8;
 const BATCH_MAX: usize = 512;
+/// How often the topology is declared again without a reason, and how long at least between two declarations.
+const TOPOLOGY_INTERVAL: Duration = Duration::from_secs(30);
+const TOPOLOGY_PAUSE: Duration = Duration::from_millis(500);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broker that confirms nothing for so long is given up, together with the connection. Longer than a caller
 /// waits: a broker that is merely slow should not have to take the same messages twice.
@@ -45,6 +48,8 @@ pub(crate) struct Command {
 pub(crate) enum SessionError {
     #[error(transparent)]
     Amqp(#[from] lapin::Error),
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
     #[error("the broker did not answer in time")]
     Timeout,
     #[error("the connection ended without a word")]
@@ -55,6 +60,7 @@ pub(crate) enum SessionError {
 pub(crate) async fn run(
     connection: &Connection,
     names: &Names,
+    delay_unit: Duration,
     queue: &Mutex<mpsc::Receiver<Command>>,
     health: &watch::Sender<PublisherHealth>,
     shutdown: &CancellationToken,
@@ -62,7 +68,10 @@ pub(crate) async fn run(
     let events = connection.events_listener();
     let open = try_join_all((0..CHANNELS).map(|_| open_channel(connection)));
     let channels = timeout(OPEN_TIMEOUT, open).await.map_err(|_| SessionError::Timeout)??;
-    let work = try_join_all(channels.iter().map(|channel| publish_batches(channel, names, queue, shutdown)));
+    let unroutable = Notify::new();
+    let work = try_join_all(
+        channels.iter().map(|channel| publish_batches(channel, names, queue, &unroutable, shutdown)),
+    );
     let drain_deadline = async {
         shutdown.cancelled().await;
         sleep(DRAIN_TIMEOUT).await;
@@ -70,7 +79,26 @@ pub(crate) async fn run(
     tokio::select! {
         done = work => done.map(drop),
         error = watch_events(events, health) => Err(error),
+        error = keep_topology(connection, names, delay_unit, &unroutable) => Err(error.into()),
         () = drain_deadline => Ok(()),
+    }
+}
+
+/// Declares the topology again whenever a publication finds no queue, and now and then: somebody may have deleted a
+/// part of it, and nobody else would notice.
+async fn keep_topology(
+    connection: &Connection,
+    names: &Names,
+    delay_unit: Duration,
+    unroutable: &Notify,
+) -> TopologyError {
+    loop {
+        // The outcome doesn't matter: a return or the time for a look.
+        let _ = timeout(TOPOLOGY_INTERVAL, unroutable.notified()).await;
+        if let Err(error) = topology::declare(connection, names, delay_unit).await {
+            return error;
+        }
+        sleep(TOPOLOGY_PAUSE).await;
     }
 }
 
@@ -104,6 +132,7 @@ async fn publish_batches(
     channel: &Channel,
     names: &Names,
     queue: &Mutex<mpsc::Receiver<Command>>,
+    unroutable: &Notify,
     shutdown: &CancellationToken,
 ) -> Result<(), SessionError> {
     loop {
@@ -112,7 +141,7 @@ async fn publish_batches(
             return Ok(());
         }
         batch.retain(|command| !command.answer.is_closed());
-        let publish = timeout(CONFIRM_TIMEOUT, publish_batch(channel, names, batch));
+        let publish = timeout(CONFIRM_TIMEOUT, publish_batch(channel, names, batch, unroutable));
         publish.await.map_err(|_| SessionError::Timeout)??;
     }
 }
@@ -133,12 +162,20 @@ async fn next_batch(queue: &Mutex<mpsc::Receiver<Command>>, shutdown: &Cancellat
 }
 
 /// On an error nobody is answered: each caller sees its answer dropped, which means "unknown".
-async fn publish_batch(channel: &Channel, names: &Names, batch: Vec<Command>) -> lapin::Result<()> {
+async fn publish_batch(
+    channel: &Channel,
+    names: &Names,
+    batch: Vec<Command>,
+    unroutable: &Notify,
+) -> lapin::Result<()> {
     let confirmations =
         join_all(batch.iter().map(|command| publish_one(channel, names, &command.publication))).await;
     let confirmations = confirmations.into_iter().collect::<lapin::Result<Vec<_>>>()?;
     let outcomes = outcomes(batch.iter().map(|command| &command.publication), confirmations, names);
     for (command, outcome) in batch.into_iter().zip(outcomes) {
+        if outcome == Err(PublishError::Unroutable) {
+            unroutable.notify_one();
+        }
         // A caller that gave up in the meantime will publish again; the job's turn makes that harmless.
         let _ = command.answer.send(outcome);
     }

@@ -117,7 +117,9 @@ async fn supervise(
             Ok(connection) => {
                 health.send_replace(PublisherHealth { connected: true, blocked: false });
                 tracing::info!(place = config.place(), "publisher connected");
-                let ended = publish_session::run(&connection, &names, &queue, health, shutdown).await;
+                let ended =
+                    publish_session::run(&connection, &names, config.delay_unit, &queue, health, shutdown)
+                        .await;
                 health.send_replace(PublisherHealth::default());
                 match ended {
                     Ok(()) => return connect::close(connection).await,

@@ -161,7 +161,7 @@ fn parse(content: &EnvelopeContent) -> Result<JobDocument, Reason> {
     }
     let text = std::str::from_utf8(&content.body)
         .map_err(|e| Reason::new(Code::InvalidUtf8, format!("not UTF-8 after {} bytes", e.valid_up_to())))?;
-    if text.contains('\0') || text.contains("\\u0000") {
+    if text.contains('\0') || has_escaped_nul(text) {
         return Err(Reason::new(Code::NulByte, "the body holds a NUL character"));
     }
     // A derived struct may also be read from an array, field by field; a job may not.
@@ -208,6 +208,20 @@ pub(crate) fn is_showable(name: &str) -> bool {
     name.len() <= VARIABLE_NAME_CHARS_MAX
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// Whether a JSON text holds the escape of a NUL. A backslash that is escaped itself begins none.
+fn has_escaped_nul(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        rest = &rest[at + 1..];
+        if rest.starts_with("u0000") {
+            return true;
+        }
+        let escaped = rest.chars().next().map_or(0, char::len_utf8);
+        rest = &rest[escaped..];
+    }
+    false
 }
 
 /// Whether a content type looks like one: anything may stand there.

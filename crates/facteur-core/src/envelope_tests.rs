@@ -361,3 +361,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_escaped_backslash_before_u0000_is_no_nul() {
+    let with = |body: &str| envelope(format!(r#"{{"to": "+33612345678", "body": "{body}"}}"#));
+    assert!(read(&with(r"C:\\u0000x")).is_ok());
+    for nul in [r"a\u0000b", r"a\\\u0000b"] {
+        assert_eq!(read(&with(nul)).unwrap_err().reason.code, ReasonCode::NulByte, "{nul}");
+    }
+}

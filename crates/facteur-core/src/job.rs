@@ -291,7 +291,7 @@ fn instant(field: &str, text: Option<&str>, now: Timestamp) -> Result<Option<Tim
 fn content(document: JobDocument) -> Result<Content, Reason> {
     let media_urls = document.media_urls.unwrap_or_default();
     check_media(&media_urls)?;
-    let text = document.body.filter(|text| !text.is_empty());
+    let text = document.body.filter(|text| !text.trim().is_empty());
     if let Some(text) = &text {
         let chars = text.chars().count();
         if chars > TEXT_CHARS_MAX {

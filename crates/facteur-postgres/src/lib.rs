@@ -30,6 +30,7 @@ pub use inspect::{Inspection, inspect};
 pub use outbox::{Outbox, OutboxBatch, OutboxRow};
 pub use pool::{Client, Database, PostgresConfig, connect, wait_until_reachable};
 pub use senders::SenderDirectory;
+pub use slots::repace;
 pub use store::Store;
 pub use sweep::{Swept, sweep};
 pub use templates::{FoundTemplate, TemplateStore};

@@ -29,7 +29,7 @@ const DELETE: &str = "DELETE FROM facteur.outbox WHERE id = ANY ($1::int8[]) AND
 
 const RETRY_LATER: &str = "UPDATE facteur.outbox SET claim_token = NULL, tries = tries + 1, \
          claimed_until = clock_timestamp() \
-             + least(2 ^ least(tries + 1, 30), $3::float8) * interval '1 second' \
+             + least(2 ^ least(tries + 1, 30), $3::float8) * (0.5 + random()) * interval '1 second' \
      WHERE id = ANY ($1::int8[]) AND claim_token = $2";
 
 /// One publication.
@@ -118,8 +118,8 @@ impl Outbox {
         client.execute(&statement, &[&ids, &token]).await.map_err(classify)
     }
 
-    /// Gives rows back that could not be published; each is handed out again after 2^tries seconds, at most
-    /// five minutes. Rows that are not ours any more are left alone. Returns how many were ours.
+    /// Gives rows back that could not be published; each is handed out again after about 2^tries seconds, at most
+    /// about five minutes, and not together with the others, for one of them may be at fault. Rows that are not ours any more are left alone. Returns how many were ours.
     ///
     /// # Errors
     /// The database's, classified.

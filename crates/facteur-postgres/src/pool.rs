@@ -47,6 +47,16 @@ pub struct PostgresConfig {
     pub publishes_events: bool,
 }
 
+impl PostgresConfig {
+    /// Whether the URL can be read; nothing is connected.
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`].
+    pub fn verify(&self) -> Result<(), ConnectError> {
+        parse(self).map(drop)
+    }
+}
+
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let server = parse(self).map_or_else(|_| "?".to_owned(), |(_, target)| target.server);

@@ -19,7 +19,9 @@ const SETTLE_NEW: &str = concat!(
     ", inserted AS (INSERT INTO facteur.jobs \
          (id, fingerprint, tenant, lane, status, reason, sentence, turn, not_before, due_at, deadline) \
          SELECT id, fingerprint, tenant, lane, status, reason, sentence, turn + (delay_s IS NOT NULL)::int4, \
-                clock_timestamp() + delay_s * interval '1 second', clock_timestamp() + delay_s * interval '1 second', \
+                clock_timestamp() + delay_s * interval '1 second', \
+                CASE WHEN delay_s IS NOT NULL \
+                     THEN least(clock_timestamp() + delay_s * interval '1 second', deadline) END, \
                 deadline \
          FROM input ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, turn), \
      stored AS (",
@@ -44,7 +46,8 @@ const SETTLE_KNOWN: &str = concat!(
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, updated_at = clock_timestamp(), \
              not_before = greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second'), \
              due_at = CASE WHEN i.delay_s IS NOT NULL \
-                      THEN greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second') END \
+                      THEN least(j.deadline, \
+                          greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second')) END \
          FROM input i JOIN locked l USING (id) \
          WHERE j.id = i.id AND l.turn = i.turn AND l.fingerprint = i.fingerprint \
            AND l.status IN ('scheduled', 'waiting', 'retrying') \

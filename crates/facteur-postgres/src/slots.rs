@@ -8,7 +8,7 @@ use facteur_core::ledger::Slots;
 use facteur_core::limits::SLOT_BLOCK;
 
 use crate::batch_error::{BatchFailure, classify};
-use crate::pool::Client;
+use crate::pool::{Client, Database};
 
 const RESERVE: &str = "UPDATE facteur.rate_slots \
      SET tat = greatest(tat, clock_timestamp()) + $2::float8 * interval '1 second' \
@@ -22,8 +22,29 @@ const DISPLACE: &str = "UPDATE facteur.rate_slots \
      WHERE sender = $1 \
      RETURNING extract(epoch FROM displaced_until - clock_timestamp())::float8 - $2::float8 AS wait_s";
 
-const CREATE: &str = "INSERT INTO facteur.rate_slots (sender, tat, displaced_until) \
-     VALUES ($1, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING";
+const CREATE: &str = "INSERT INTO facteur.rate_slots (sender, rate, tat, displaced_until) \
+     VALUES ($1, $2, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING";
+
+/// `$1` is the rate of senders that have none of their own. What lies ahead of a clock is worth so many segments;
+/// at another rate they take another time, and so do the waits of the jobs that were displaced. A sender without a
+/// rate has no clock, and lets its displaced go at once.
+const REPACE: &str = "WITH changed AS (SELECT r.sender, r.rate AS old, coalesce(s.rate, $1::float8) AS new \
+         FROM facteur.rate_slots r LEFT JOIN facteur.senders s ON s.address = r.sender \
+         WHERE r.rate IS DISTINCT FROM coalesce(s.rate, $1::float8) FOR UPDATE OF r SKIP LOCKED), \
+     kept AS (UPDATE facteur.rate_slots r SET rate = c.new, \
+             tat = clock_timestamp() + greatest(r.tat - clock_timestamp(), interval '0') * (c.old / c.new), \
+             displaced_until = clock_timestamp() \
+                 + greatest(r.displaced_until - clock_timestamp(), interval '0') * (c.old / c.new) \
+         FROM changed c WHERE r.sender = c.sender AND c.new IS NOT NULL), \
+     gone AS (DELETE FROM facteur.rate_slots r USING changed c WHERE r.sender = c.sender AND c.new IS NULL), \
+     called AS (UPDATE facteur.jobs j SET \
+             not_before = clock_timestamp() + (j.not_before - clock_timestamp()) * coalesce(c.old / c.new, 0), \
+             due_at = least(j.deadline, \
+                 clock_timestamp() + (j.not_before - clock_timestamp()) * coalesce(c.old / c.new, 0)) \
+         FROM changed c JOIN facteur.messages m ON m.sender = c.sender \
+         WHERE j.id = m.id AND j.status = 'waiting' AND j.reason = 'rate_limit' AND j.not_before > clock_timestamp() \
+           AND j.due_at IS NOT NULL) \
+     SELECT count(*) FROM changed";
 
 /// Reserves a block of slots for a message of `needed` segments. If none is free within `horizon`, nothing is
 /// reserved and the message is given its place among the displaced.
@@ -46,7 +67,7 @@ pub(crate) async fn reserve(
             return Ok(Slots::Granted { first_in, period: rate.period(), count });
         }
         // No row was moved: either the clock is beyond the horizon, or the sender has none yet.
-        if !create(client, sender).await? {
+        if !create(client, sender, rate).await? {
             return Ok(Slots::Displaced { wait: displace(client, sender, rate, needed).await? });
         }
     }
@@ -60,16 +81,28 @@ pub(crate) async fn displace(
     needed: u32,
 ) -> Result<Duration, BatchFailure> {
     let cost_s = f64::from(needed.max(1)) / rate.as_per_second();
-    create(client, sender).await?;
+    create(client, sender, rate).await?;
     let displace = client.prepare_cached(DISPLACE).await.map_err(classify)?;
     let row = client.query_one(&displace, &[&sender, &cost_s]).await.map_err(classify)?;
     Ok(seconds(row.get("wait_s")))
 }
 
+/// Lets changed rates act on what waits for them. Returns how many senders were changed.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn repace(database: &Database, default_rate: Option<Rate>) -> Result<i64, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(REPACE).await.map_err(classify)?;
+    let row =
+        client.query_one(&statement, &[&default_rate.map(Rate::as_per_second)]).await.map_err(classify)?;
+    Ok(row.get(0))
+}
+
 /// Whether the sender had no clock and has one now.
-async fn create(client: &Client, sender: &str) -> Result<bool, BatchFailure> {
+async fn create(client: &Client, sender: &str, rate: Rate) -> Result<bool, BatchFailure> {
     let create = client.prepare_cached(CREATE).await.map_err(classify)?;
-    Ok(client.execute(&create, &[&sender]).await.map_err(classify)? == 1)
+    Ok(client.execute(&create, &[&sender, &rate.as_per_second()]).await.map_err(classify)? == 1)
 }
 
 /// A slot of the past few microseconds is one of now.

@@ -54,6 +54,13 @@ impl Block {
     fn late_max(&self, segments: u32) -> Duration {
         SLOT_BLOCK.max(self.period.saturating_mul(segments))
     }
+
+    /// A message of so many `segments` leaves at `at` and uses up so many of this block's `slots`.
+    fn take(&mut self, at: Instant, segments: u32, slots: u32) -> Slot {
+        self.next = at + self.period.saturating_mul(slots);
+        self.left = self.left.saturating_sub(slots);
+        Slot::At { at, late_max: self.late_max(segments) }
+    }
 }
 
 impl<S: SlotSource> Pacer<S> {
@@ -80,21 +87,20 @@ impl<S: SlotSource> Pacer<S> {
         if block.left >= segments && block.next > Instant::now() + horizon {
             return self.source.displace(sender.as_str(), rate, segments).await.map(Slot::Displaced);
         }
-        if block.left < segments {
-            // What is left is earlier than what comes: used with it, it leaves a little late, never early.
-            let missing = segments - block.left;
-            match self.source.reserve(sender.as_str(), rate, missing, horizon).await? {
-                Slots::Displaced { wait } => return Some(Slot::Displaced(wait)),
-                Slots::Granted { first_in, period, count } => {
-                    let left = block.left + count;
-                    *block = Block { next: Instant::now() + first_in, period, left };
-                }
+        if block.left >= segments {
+            let at = block.next;
+            return Some(block.take(at, segments, segments));
+        }
+        // What is left is earlier than what comes: used with it, it leaves a little late, never early.
+        let missing = segments - block.left;
+        match self.source.reserve(sender.as_str(), rate, missing, horizon).await? {
+            Slots::Displaced { wait } => Some(Slot::Displaced(wait)),
+            Slots::Granted { first_in, period, count } => {
+                let at = Instant::now() + first_in;
+                *block = Block { next: at, period, left: count };
+                Some(block.take(at, segments, missing))
             }
         }
-        let at = block.next;
-        block.next = at + block.period.saturating_mul(segments);
-        block.left -= segments;
-        Some(Slot::At { at, late_max: block.late_max(segments) })
     }
 
     fn block(&self, sender: &Sender) -> Arc<Mutex<Block>> {

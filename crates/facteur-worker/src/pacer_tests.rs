@@ -89,8 +89,9 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let sent = runtime.block_on(departures(per_second, &costs));
-        // A block for each of the two workers, at least as large as the largest message.
-        let burst = 2.0 * (per_second * SLOT_BLOCK.as_secs_f64()).max(11.0);
+        // For each of the two workers: a message that began before the window, one that ends after it, and a block
+        // that may be used late.
+        let burst = 2.0 * (2.0 * 11.0 + per_second * SLOT_BLOCK.as_secs_f64());
         for (start, _) in &sent {
             let window = sent.iter().filter(|(at, _)| at >= start && *at < *start + Duration::from_secs(1));
             let segments: u32 = window.map(|(_, cost)| cost).sum();

@@ -87,5 +87,5 @@ fn publication(row: &OutboxRow) -> Publication {
         ..EnvelopeContent::default()
     };
     let exchange = if row.exchange == "events" { Exchange::Events } else { Exchange::Jobs };
-    Publication { exchange, routing_key: row.routing_key.clone(), content }
+    Publication::of_outbox(exchange, row.routing_key.as_str(), &content)
 }

@@ -232,6 +232,8 @@ impl Worker {
         }
         let (database, stopping) = (parts.database.clone(), self.stopping.clone());
         self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
+        let repace = duties::repace_for_ever(database.clone(), parts.default_rate, stopping.clone());
+        self.spawn("the pacing of displaced jobs", repace);
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();
         self.spawn("the watch over connections", async move {

@@ -3,15 +3,24 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::anyhow;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{Loaded, LogFormat, Origin};
 
-/// Libraries that log what they carry (statements with their parameters, frames with their bodies, numbers as
-/// they are parsed, returned messages), whatever level was asked for: no line below these levels. What goes wrong
-/// with the broker is told by our own supervisors.
-const DISCREET: &str =
-    "rlibphonenumber=off,tokio_postgres=warn,lapin=off,amq_protocol=warn,hyper=info,hyper_util=info";
+/// Libraries that log what they carry (statements with their parameters, frames with their bodies, numbers as they are
+/// parsed, returned messages): whatever directives say, nothing of them below these levels. What goes wrong with the
+/// broker is told by our own supervisors.
+const DISCREET: [(&str, LevelFilter); 6] = [
+    ("rlibphonenumber", LevelFilter::OFF),
+    ("lapin", LevelFilter::OFF),
+    ("amq_protocol", LevelFilter::WARN),
+    ("tokio_postgres", LevelFilter::WARN),
+    ("hyper", LevelFilter::INFO),
+    ("reqwest", LevelFilter::INFO),
+];
 
 /// What the process is, for the log level where none is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +37,16 @@ pub enum Role {
 /// If the filter can't be read, which the configuration has ruled out, or if logging was started before.
 pub fn start(loaded: &Loaded, role: Role) -> anyhow::Result<()> {
     let section = &loaded.config.telemetry;
-    // Of two directives for one library the later one counts.
-    let filter = EnvFilter::builder().parse(format!("{},{DISCREET}", filter_text(loaded, role)))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = match section.log_format {
-        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+    let asked = EnvFilter::builder().parse(filter_text(loaded, role))?;
+    let discreet = Targets::new().with_default(LevelFilter::TRACE).with_targets(DISCREET);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match section.log_format {
+        LogFormat::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
     };
+    let started = tracing_subscriber::registry().with(lines.with_filter(asked.and(discreet))).try_init();
     started.map_err(|error| anyhow!("logging can't be started: {error}"))
 }
 

@@ -1,4 +1,4 @@
-use facteur_amqp::{Consumer, Publication, PublishError, Publisher};
+use facteur_amqp::{Consumer, Exchange, Publication, PublishError, Publisher};
 use facteur_core::envelope::{HEADER_ORIGINAL_ROUTING_KEY, HEADER_REASON, HeaderValue};
 use facteur_core::lane::Lane;
 use facteur_core::reason::{Reason, ReasonCode};
@@ -29,7 +29,7 @@ async fn of_many_publications_in_flight_exactly_the_unroutable_ones_are_told_so(
                 let routing_key = "nowhere".to_owned();
                 Publication { routing_key, ..Publication::delayed(0, Lane::Normal, &content(id)) }
             }
-            0..1_900 => Publication::event("message.sent", &content(id)),
+            0..1_900 => Publication::of_outbox(Exchange::Events, "message.sent", &content(id)),
             _ => Publication::job(Lane::Normal, &content(id)),
         };
         publisher.publish(publication)
@@ -57,7 +57,10 @@ async fn a_missing_queue_is_noticed_where_nothing_else_catches_the_message() {
 async fn an_event_that_nobody_bound_is_nobodys_loss() {
     let bench = Bench::new().await;
     let publisher = bench.publisher().await;
-    assert_eq!(publisher.publish(Publication::event("message.sent", &content(1))).await, Ok(()));
+    assert_eq!(
+        publisher.publish(Publication::of_outbox(Exchange::Events, "message.sent", &content(1))).await,
+        Ok(())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +77,7 @@ async fn a_full_queue_refuses() {
     let events = bench.names.events();
     let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
     channel.queue_bind(queue.as_str().into(), events.as_str().into(), "#".into(), bind, none).await.unwrap();
-    let event = || publisher.publish(Publication::event("message.sent", &content(1)));
+    let event = || publisher.publish(Publication::of_outbox(Exchange::Events, "message.sent", &content(1)));
     assert_eq!(event().await, Ok(()));
     assert_eq!(event().await, Err(PublishError::Refused));
 }

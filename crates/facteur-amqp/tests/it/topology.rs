@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use facteur_amqp::topology::declare;
-use facteur_amqp::{Consumer, Publication, TopologyError};
+use facteur_amqp::{Consumer, Publication, PublishError, TopologyError};
 use facteur_core::envelope::{EnvelopeContent, HEADER_REASON, HeaderValue};
 use facteur_core::lane::Lane;
 use lapin::BasicProperties;
@@ -103,4 +103,22 @@ async fn an_unroutable_key_ends_in_the_dead_queue_as_it_was() {
     assert!(!envelope.content.headers.contains_key("x-death"));
     assert!(!envelope.content.headers.contains_key(HEADER_REASON));
     envelope.acker.ack();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_part_of_the_ladder_is_declared_again_by_the_publisher_that_misses_it() {
+    let bench = Bench::new().await;
+    let publisher = bench.publisher().await;
+    let publish = || publisher.publish(Publication::delayed(1, Lane::Normal, &content(1)));
+    assert_eq!(publish().await, Ok(()));
+    let (_connection, channel) = stranger(&bench.broker.url).await;
+    channel.queue_delete(bench.names.level_queue(0).into(), Default::default()).await.unwrap();
+    assert_eq!(publish().await, Err(PublishError::Unroutable));
+    let mut looks = tokio::time::interval(Duration::from_millis(100));
+    let mended = tokio::time::timeout(Duration::from_secs(20), async {
+        while publish().await.is_err() {
+            looks.tick().await;
+        }
+    });
+    mended.await.unwrap();
 }

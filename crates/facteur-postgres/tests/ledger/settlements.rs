@@ -91,3 +91,11 @@ async fn a_settlement_never_touches_a_claimed_or_foreign_job_and_never_shortens_
     let wait = "SELECT extract(epoch FROM not_before - clock_timestamp())::bigint FROM facteur.jobs";
     assert!(fixture.count(wait).await > 500);
 }
+
+#[tokio::test]
+async fn a_job_that_waits_longer_than_it_is_wanted_expires_on_time() {
+    let fixture = Fixture::new().await;
+    let row = JobRow { deadline: in_s(5), ..row() };
+    settle(&fixture, &row, scheduled(Duration::from_secs(3_600))).await;
+    assert_eq!(fixture.count("SELECT count(*) FROM facteur.jobs WHERE due_at = deadline").await, 1);
+}

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
 use facteur_core::gcra::Rate;
-use facteur_core::ledger::Slots;
+use facteur_core::ledger::{JobRow, Next, Settlement, Slots, Wait};
+use facteur_core::reason::{Reason, ReasonCode};
+use facteur_core::status::Status;
+use facteur_postgres::repace;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, in_s, row};
 
 const SENDER: &str = "+15005550006";
 const HORIZON: Duration = Duration::from_secs(2);
@@ -67,4 +70,31 @@ async fn the_database_reserves_as_the_core_says() {
         panic!("the horizon is two seconds");
     };
     assert!(first_in <= period * expected);
+}
+
+#[tokio::test]
+async fn a_changed_rate_acts_on_what_waits_for_it() {
+    let fixture = Fixture::new().await;
+    let slow = Rate::per_second(0.001).unwrap();
+    fixture.store.reserve(SENDER, slow, 5, HORIZON).await.unwrap();
+    let Slots::Displaced { wait } = fixture.store.reserve(SENDER, slow, 5, HORIZON).await.unwrap() else {
+        panic!("the clock is far ahead");
+    };
+    let row = row();
+    let reason = Reason::new(ReasonCode::RateLimit, "waits");
+    let wait = Some(Wait { delay: wait, in_ladder: false, is_counted: false });
+    let next = Next { status: Status::Waiting, reason, wait, suppress: false };
+    fixture.store.settle(Settlement { row: JobRow { deadline: in_s(90_000), ..row }, next }).await.unwrap();
+    assert_eq!(repace(&fixture.database, Some(slow)).await.unwrap(), 0);
+    fixture.sql(&format!("INSERT INTO facteur.senders (address, rate) VALUES ('{SENDER}', 100)")).await;
+    assert_eq!(repace(&fixture.database, Some(slow)).await.unwrap(), 1);
+    let wait = "SELECT extract(epoch FROM due_at - clock_timestamp())::bigint FROM facteur.jobs";
+    assert!(fixture.count(wait).await <= 1, "the job comes at the new rate");
+    assert!(matches!(
+        fixture.store.reserve(SENDER, Rate::per_second(100.0).unwrap(), 1, HORIZON).await,
+        Ok(Slots::Granted { .. })
+    ));
+    fixture.sql("DELETE FROM facteur.senders").await;
+    assert_eq!(repace(&fixture.database, None).await.unwrap(), 1);
+    assert_eq!(fixture.count("SELECT count(*) FROM facteur.rate_slots").await, 0, "no limit, no clock");
 }

@@ -15,6 +15,8 @@ use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::output::{Output, table};
 
+/// A producer may have written anything; a row of a table shows so much of it.
+const SHOWN_CHARS_MAX: usize = 160;
 /// Stands for the reason while nothing is done.
 const DRY_RUN: &str = "dry run";
 
@@ -74,7 +76,8 @@ impl ListedLetter {
 
     fn why(&self) -> String {
         let field = self.field.as_deref().map(|field| format!("{field} ")).unwrap_or_default();
-        format!("{field}{}", self.sentence)
+        let why = format!("{field}{}", self.sentence);
+        why.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
     }
 }
 

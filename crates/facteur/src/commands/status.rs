@@ -101,6 +101,11 @@ fn advice(code: &str) -> Option<&'static str> {
     ReasonCode::ALL.iter().find(|known| known.as_str() == code).map(|known| known.advice())
 }
 
+/// Whether what never became a message may be a good job all the same.
+fn is_astray(code: ReasonCode) -> bool {
+    matches!(code, ReasonCode::Unroutable | ReasonCode::DeliveryLimit | ReasonCode::ForeignDeadLetter)
+}
+
 fn next(job: &Story) -> String {
     let at =
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
@@ -116,7 +121,11 @@ fn next(job: &Story) -> String {
         Status::Sent => "nothing is left to do; a receipt of the carrier may follow".to_owned(),
         Status::Dead => {
             let remedy = advice(&job.reason).unwrap_or("Look at the dead letter.");
-            format!("a person must look. {remedy} Then: facteur dead requeue {}", job.id)
+            let force = if job.reason == ReasonCode::Uncertain.as_str() { " --force" } else { "" };
+            match (&job.message, ReasonCode::from_name(&job.reason)) {
+                (None, Some(code)) if !is_astray(code) => format!("a person must look. {remedy}"),
+                _ => format!("a person must look. {remedy} Then: facteur dead requeue {}{force}", job.id),
+            }
         }
         Status::Delivered
         | Status::Read

@@ -13,7 +13,10 @@ mod tests;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use facteur_amqp::AmqpConfig;
 use facteur_core::phone::Country;
+use facteur_postgres::PostgresConfig;
+use secrecy::ExposeSecret;
 use url::Url;
 
 pub use environment::{FILE_DEFAULT, THREAD_STACK_VARIABLE, sources, thread_stack_bytes, user};
@@ -69,8 +72,25 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         let why = (value.setting.store)(&mut config, text).err()?;
         Some(format!("{} {why}", value.place()))
     };
-    let problems: Vec<String> = values.iter().filter_map(store).collect();
+    let mut problems: Vec<String> = values.iter().filter_map(store).collect();
+    if problems.is_empty() {
+        problems.extend(unusable_urls(&config));
+    }
     if problems.is_empty() { Ok(Loaded { config, values }) } else { Err(Problems(problems)) }
+}
+
+/// What only those who connect can tell of a URL. Their sentences name no part of it, for it holds a password.
+fn unusable_urls(config: &Config) -> Vec<String> {
+    let amqp = AmqpConfig::new(config.amqp.url.clone()).verify().err();
+    let postgres = PostgresConfig {
+        url: config.database.url.expose_secret().to_owned(),
+        pool_size: 1,
+        application_name: String::new(),
+        publishes_events: false,
+    };
+    let amqp = amqp.map(|why| format!("AMQP_URL (amqp.url): {why}"));
+    let postgres = postgres.verify().err().map(|why| format!("DATABASE_URL (database.url): {why}"));
+    amqp.into_iter().chain(postgres).collect()
 }
 
 impl Config {

@@ -321,3 +321,14 @@ fn concurrency_splits_over_the_lanes() {
         assert_eq!(Lane::ALL.map(|lane| worker.permits(lane)), expected);
     }
 }
+
+#[test]
+fn a_url_that_no_worker_could_use_is_a_wrong_configuration_and_is_not_repeated() {
+    for flag in
+        ["amqp.url=amqp://u:S3CRET/pw@host/brk", "database.url=postgres://u:S3CRET@host/x?sslmode=bogus"]
+    {
+        let loaded = load(&Sources { flags: vec![flag.to_owned()], ..Sources::default() });
+        let sentence = loaded.err().map(|problems| problems.to_string()).unwrap_or_default();
+        assert!(sentence.contains("_URL") && !sentence.contains("S3C"), "{sentence}");
+    }
+}

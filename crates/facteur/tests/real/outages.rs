@@ -79,3 +79,19 @@ async fn a_twilio_that_refuses_connections_costs_no_attempt_and_no_dead_letter()
     assert_eq!(system.count("SELECT count(*) FROM facteur.dead_letters").await, 0);
     system.assert_nothing_doubled();
 }
+
+#[tokio::test]
+async fn sigterm_while_the_database_is_away_gives_up_in_time_and_loses_nothing() {
+    let system = System::new().await;
+    let mut worker = system.worker().await;
+    system.database_proxy.cut().await;
+    system.publish_many("send.normal", 20).await;
+    worker.wait_for_line("WARN", std::time::Duration::from_secs(30)).await;
+    let status = worker.terminate(std::time::Duration::from_secs(50)).await;
+    assert_eq!(status.code(), Some(0), "{}", worker.lines().join("\n"));
+    system.database_proxy.heal().await;
+    let _next = system.worker().await;
+    system.wait_until_final(20).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 20);
+    system.assert_nothing_doubled();
+}
