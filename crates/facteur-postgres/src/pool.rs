@@ -30,6 +30,9 @@ const RECYCLE_MAX: Duration = Duration::from_secs(3);
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// Longest statement, and longest idle moment inside a transaction, enforced by the server.
 const STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// Each statement is planned once, for tables of any size: a plan made while a table is new reads all of it, and would
+/// be kept while the table grows. Every one of our statements has an index for what it looks up.
+const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
 /// First and longest wait between two tries to connect.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
@@ -218,7 +221,7 @@ fn parse(config: &PostgresConfig) -> Result<(tokio_postgres::Config, Target), Co
         return Err(refuse("names no host"));
     }
     let limits = format!(
-        "-c statement_timeout={ms} -c idle_in_transaction_session_timeout={ms} -c facteur.events={events}",
+        "-c statement_timeout={ms} -c idle_in_transaction_session_timeout={ms} -c facteur.events={events} {PLANS}",
         ms = STATEMENT_MAX.as_millis(),
         events = if config.publishes_events { "on" } else { "off" },
     );

@@ -19,7 +19,8 @@ pub fn cli_page() -> String {
         "# Command line\n\n\
          <!-- Made from the code by `facteur reference cli`; a test compares. -->\n\n\
          What a command prints goes to stdout, log lines and errors go to stderr. With `--json`, stdout is one\n\
-         JSON document; if the command fails, it is `{\"error\": …, \"exit_code\": …}`. Numbers are masked.\n\n\
+         JSON document; if the command fails, it is `{\"error\": …, \"exit_code\": …}`. (A command line that can't be\n\
+         read is told on stderr alone; completions and pages are what they are.) Numbers are masked.\n\n\
          The options of every command stand once, under `facteur` itself.\n",
     );
     let mut root = Cli::command().term_width(WIDTH);
