@@ -127,3 +127,28 @@ async fn marketing_that_asks_to_be_urgent_travels_in_bulk() {
     system.wait_until_final(1).await;
     assert_eq!(system.jobs("status = 'sent' AND lane = 'bulk' AND attempt = 1").await, 1);
 }
+
+#[tokio::test]
+async fn an_urgent_message_leaves_while_a_bulk_is_still_waiting() {
+    let system = System::with(slow(50)).await;
+    let _worker = system.worker().await;
+    system.publish_many("send.bulk", 2_000).await;
+    let code = system.publish("send.urgent", r#"{"to": "+33613000001", "body": "4711"}"#).await;
+    let sent = format!("SELECT count(*) FROM facteur.jobs WHERE id = '{code}' AND status = 'sent'");
+    system.wait_until(&sent, 1).await;
+    // 2,000 calls of 50 ms, 32 at a time, take three seconds.
+    assert!(system.jobs("lane = 'bulk' AND status = 'sent'").await < 1_000);
+}
+
+#[tokio::test]
+async fn two_workers_keep_one_senders_rate_together() {
+    let system = System::new().await;
+    system.sql("INSERT INTO facteur.senders (address, rate) VALUES ('+15005550006', 50)").await;
+    let _workers = (system.worker().await, system.worker().await);
+    system.publish_many("send.normal", 200).await;
+    system.wait_until_final(200).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 200);
+    let worst = system.simulator.stats().window_max_per_sender.values().copied().max().unwrap_or_default();
+    // For each worker: a message that began before the window, one that ends after it, and a block of 50 ms.
+    assert!(worst <= 50 + 2 * (2 + 3), "{worst} in one second");
+}
