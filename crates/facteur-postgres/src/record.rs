@@ -5,6 +5,8 @@
 //! wrote, and a record that comes after the sweeper gave the lease up still counts: a known outcome is never
 //! given up.
 
+use std::collections::{HashMap, HashSet};
+
 use facteur_core::Timestamp;
 use facteur_core::ids::{JobId, Turn};
 use facteur_core::ledger::{Record, Recorded};
@@ -15,7 +17,7 @@ use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
-use crate::pool::Database;
+use crate::pool::{Client, Database};
 use crate::rows::bury;
 
 /// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
@@ -57,11 +59,13 @@ const RECORD: &str = concat!(
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
          FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
-     SELECT l.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn, \
-            i.number > 1 AND i.sid IS NOT NULL AND EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id \
-                AND a.number <> i.number AND a.sid IS NOT NULL) AS is_double \
+     SELECT l.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn \
      FROM input i JOIN locked l USING (id) LEFT JOIN moved m USING (id)"
 );
+
+/// A second SID of one job. Asked after the records are committed: whichever of two comes second sees both.
+const DOUBLES: &str = "SELECT job_id FROM facteur.attempts WHERE job_id = ANY ($1::uuid[]) AND sid IS NOT NULL \
+     GROUP BY job_id HAVING count(*) > 1";
 
 /// Records in batches.
 pub(crate) struct RecordOperation {
@@ -85,16 +89,32 @@ impl BatchOperation for RecordOperation {
         let grace_s = WAKE_UP_GRACE.as_secs_f64();
         parameters.push(&grace_s);
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-        let found: std::collections::HashMap<Uuid, (Option<i32>, bool)> =
-            rows.iter().map(|row| (row.get("id"), (row.get("turn"), row.get("is_double")))).collect();
-        let answer = |item: &Record| match found.get(&item.id.0) {
-            Some(&(Some(turn), is_double)) => Recorded::Done { turn: Turn(turn), is_double },
-            Some(&(None, is_double)) => Recorded::Late { is_double },
-            // The row is gone (a restored database): the attempt itself was written.
-            None => Recorded::Late { is_double: false },
+        let turns: HashMap<Uuid, Option<i32>> =
+            rows.iter().map(|row| (row.get("id"), row.get("turn"))).collect();
+        let doubles = doubles(&client, items).await?;
+        let answer = |item: &Record| {
+            let is_double = doubles.contains(&item.id.0);
+            match turns.get(&item.id.0) {
+                Some(&Some(turn)) => Recorded::Done { turn: Turn(turn), is_double },
+                // The job moved on, or its row is gone (a restored database): the attempt itself was written.
+                Some(None) | None => Recorded::Late { is_double },
+            }
         };
         Ok(items.iter().map(answer).collect())
     }
+}
+
+/// The jobs that have more than one SID, of those whose later attempts were accepted.
+async fn doubles(client: &Client, items: &[Record]) -> Result<HashSet<Uuid>, BatchFailure> {
+    let again =
+        items.iter().filter(|item| item.number.0 > 1 && matches!(item.outcome, Outcome::Accepted { .. }));
+    let ids: Vec<Uuid> = again.map(|item| item.id.0).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let statement = client.prepare_cached(DOUBLES).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&ids]).await.map_err(classify)?;
+    Ok(rows.iter().map(|row| row.get("job_id")).collect())
 }
 
 struct RecordColumns<'a> {

@@ -95,3 +95,27 @@ async fn sigterm_while_the_database_is_away_gives_up_in_time_and_loses_nothing()
     assert_eq!(system.jobs("status = 'sent'").await, 20);
     system.assert_nothing_doubled();
 }
+
+#[tokio::test]
+async fn an_outage_that_outlives_the_leases_costs_no_dead_letter() {
+    let slow = serde_json::json!({ "faults": { "latency": { "fixed_ms": 700 } } });
+    let system = System::with(serde_json::from_value(slow).unwrap()).await;
+    let worker = system.worker().await;
+    system.publish_many("send.normal", 40).await;
+    system
+        .wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sending'", |sending| sending >= 10)
+        .await;
+    system.database_proxy.cut().await;
+    // So long that records wait seconds between two tries, while sweeps are tried twice a second.
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
+    while worker.lines().iter().filter(|line| line.contains("the sweep failed")).count() < 16 {
+        looks.tick().await;
+    }
+    // A minute later, as far as the database can tell.
+    system.sql("UPDATE facteur.jobs SET due_at = clock_timestamp() WHERE status = 'sending'").await;
+    system.database_proxy.heal().await;
+    system.wait_until_final(40).await;
+    assert_eq!(system.jobs("status = 'sent'").await, 40);
+    assert_eq!(system.count("SELECT count(*) FROM facteur.dead_letters").await, 0);
+    system.assert_nothing_doubled();
+}
