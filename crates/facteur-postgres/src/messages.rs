@@ -85,8 +85,7 @@ impl Story {
     /// Why it stands where it stands: the stable code, and the sentence of this case or else the code's advice.
     #[must_use]
     pub fn why(&self) -> String {
-        let advice =
-            || ReasonCode::ALL.iter().find(|code| code.as_str() == self.reason).map(|code| code.advice());
+        let advice = || ReasonCode::from_name(&self.reason).map(ReasonCode::advice);
         match self.sentence.as_deref().or_else(advice) {
             Some(sentence) => format!("{}: {sentence}", self.reason),
             None => self.reason.clone(),

@@ -11,7 +11,7 @@ use facteur_twilio::{TwilioClient, TwilioConfig};
 use facteur_worker::worker::{DefaultSenders, Permits, WorkerParts};
 use secrecy::ExposeSecret;
 
-use crate::config::Config;
+use crate::config::{Config, Problems};
 
 /// A name lookup, a connection and a TLS handshake take no longer.
 const TWILIO_CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -30,23 +30,56 @@ pub struct Databases {
 #[must_use]
 pub fn shared_postgres(config: &Config) -> PostgresConfig {
     let pool_size = usize::try_from(config.database.pool_size).unwrap_or(usize::MAX);
-    postgres(config, "facteur worker", pool_size - pool_size / URGENT_POOL_SHARE)
+    postgres(config, "facteur worker", (pool_size - pool_size / URGENT_POOL_SHARE).max(2))
 }
 
 /// How the urgent lane reaches the database.
 #[must_use]
 pub fn urgent_postgres(config: &Config) -> PostgresConfig {
     let pool_size = usize::try_from(config.database.pool_size).unwrap_or(usize::MAX);
-    postgres(config, "facteur worker, urgent", pool_size / URGENT_POOL_SHARE)
+    postgres(config, "facteur worker, urgent", (pool_size / URGENT_POOL_SHARE).max(2))
 }
 
-fn postgres(config: &Config, application_name: &str, pool_size: usize) -> PostgresConfig {
+/// How a process of this name reaches the broker.
+#[must_use]
+pub fn amqp(config: &Config, connection_name: &str) -> AmqpConfig {
+    AmqpConfig {
+        prefix: config.amqp.prefix.clone(),
+        connection_name: connection_name.to_owned(),
+        ..AmqpConfig::new(config.amqp.url.clone())
+    }
+}
+
+/// How a process of this name reaches the database.
+#[must_use]
+pub fn postgres(config: &Config, application_name: &str, pool_size: usize) -> PostgresConfig {
     PostgresConfig {
         url: config.database.url.expose_secret().to_owned(),
-        pool_size: pool_size.max(2),
+        pool_size,
         application_name: application_name.to_owned(),
         publishes_events: config.worker.events,
     }
+}
+
+/// How Twilio is reached.
+///
+/// # Errors
+/// If the account is not configured.
+pub fn twilio(
+    config: &Config,
+    call_timeout: Duration,
+    connections_max: usize,
+) -> Result<TwilioConfig, Problems> {
+    let credentials = config.twilio.credentials()?;
+    Ok(TwilioConfig {
+        base_url: config.twilio.base_url.clone(),
+        account_sid: credentials.account_sid,
+        auth: credentials.auth,
+        public_url: config.worker.public_url.clone(),
+        call_timeout,
+        connect_timeout: TWILIO_CONNECT_MAX,
+        connections_max,
+    })
 }
 
 /// What a worker is made of.
@@ -54,29 +87,15 @@ fn postgres(config: &Config, application_name: &str, pool_size: usize) -> Postgr
 /// # Errors
 /// If the account at Twilio is not configured, or not as Twilio's are.
 pub fn parts(config: &Config, databases: Databases) -> anyhow::Result<WorkerParts> {
-    let credentials = config.twilio.credentials()?;
     let permits = Permits {
         urgent: permits(config, Lane::Urgent),
         normal: permits(config, Lane::Normal),
         bulk: permits(config, Lane::Bulk),
     };
-    let twilio = TwilioClient::new(TwilioConfig {
-        base_url: config.twilio.base_url.clone(),
-        account_sid: credentials.account_sid,
-        auth: credentials.auth,
-        public_url: config.worker.public_url.clone(),
-        call_timeout: CALL_DURATION_MAX,
-        connect_timeout: TWILIO_CONNECT_MAX,
-        connections_max: usize::from(permits.urgent)
-            + usize::from(permits.normal)
-            + usize::from(permits.bulk),
-    })?;
+    let calls_max = usize::from(permits.urgent) + usize::from(permits.normal) + usize::from(permits.bulk);
+    let twilio = TwilioClient::new(twilio(config, CALL_DURATION_MAX, calls_max)?)?;
     Ok(WorkerParts {
-        amqp: AmqpConfig {
-            prefix: config.amqp.prefix.clone(),
-            connection_name: "facteur worker".to_owned(),
-            ..AmqpConfig::new(config.amqp.url.clone())
-        },
+        amqp: amqp(config, "facteur worker"),
         urgent_database: databases.urgent,
         database: databases.shared,
         twilio,

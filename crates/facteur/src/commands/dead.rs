@@ -57,7 +57,7 @@ struct ListedLetter {
 
 impl ListedLetter {
     fn of(letter: LetterSummary) -> Self {
-        let code = ReasonCode::ALL.iter().find(|code| code.as_str() == letter.code);
+        let code = ReasonCode::from_name(&letter.code);
         Self {
             id: letter.id,
             job_id: letter.job_id.map(|id| id.0),

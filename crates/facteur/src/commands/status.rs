@@ -98,7 +98,7 @@ pub async fn run(args: &IdArgs, config: &Config, output: Output) -> anyhow::Resu
 }
 
 fn advice(code: &str) -> Option<&'static str> {
-    ReasonCode::ALL.iter().find(|known| known.as_str() == code).map(|known| known.advice())
+    ReasonCode::from_name(code).map(ReasonCode::advice)
 }
 
 /// Whether what never became a message may be a good job all the same.
