@@ -13,32 +13,17 @@ use crate::sender::Sender;
 use crate::status::Status;
 use crate::template::Template;
 
-/// What an earlier turn of the job settled: it is what will be sent, whatever template and configuration say now.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// From which sender.
-    pub sender: Option<Sender>,
-    /// The rendered text.
-    pub text: Option<String>,
-}
-
-impl std::fmt::Debug for Stored {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stored").field("sender", &self.sender).finish_non_exhaustive()
-    }
-}
-
 /// What the gate must know beside the job.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// The sender that the job names, or the configured default of its channel.
+    /// The sender: the one of an earlier turn, the one that the job names, or the configured default of its channel.
     pub sender: Option<Sender>,
     /// The slug of the tenant that owns that sender, if it has an owner.
     pub sender_owner: Option<String>,
     /// The text of the template that the job names, if it exists.
     pub template: Option<String>,
-    /// What an earlier turn settled, if there was one.
-    pub stored: Option<Stored>,
+    /// The text that an earlier turn rendered: it is what is sent, whatever the template says now.
+    pub stored_text: Option<String>,
 }
 
 /// A job that may leave: everything that the call needs.
@@ -108,9 +93,7 @@ pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Ve
 
 fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
     let channel = job.recipient.channel;
-    let (stored_sender, stored_text) =
-        facts.stored.map_or((None, None), |stored| (stored.sender, stored.text));
-    let Some(sender) = stored_sender.or(facts.sender) else {
+    let Some(sender) = facts.sender else {
         let sentence = format!("no default sender is configured for {}", channel.as_str());
         return Err(Reason::field(Code::SenderMissing, "from", sentence));
     };
@@ -121,7 +104,7 @@ fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
     if facts.sender_owner.is_some_and(|owner| owner != job.tenant.as_str()) {
         return Err(Reason::field(Code::SenderForeign, "from", format!("is not a sender of {}", job.tenant)));
     }
-    let content = match (&job.content, stored_text) {
+    let content = match (&job.content, facts.stored_text) {
         (Content::Message { media_urls, .. } | Content::Template { media_urls, .. }, Some(text)) => {
             CallContent::Message { text, media_urls: media_urls.clone() }
         }

@@ -40,7 +40,7 @@ fn template(variables: &[(&str, &str)]) -> Content {
 }
 
 fn facts() -> Facts {
-    Facts { sender: Sender::parse(SMS_SENDER).ok(), sender_owner: None, template: None, stored: None }
+    Facts { sender: Sender::parse(SMS_SENDER).ok(), sender_owner: None, template: None, stored_text: None }
 }
 
 fn refused(verdict: Verdict) -> (Status, Code) {
@@ -138,8 +138,8 @@ fn the_deadline_is_the_producers_or_the_lanes_age_limit() {
 #[test]
 fn what_an_earlier_turn_settled_is_what_is_sent() {
     let sender = Sender::parse("+15005550001").ok();
-    let stored = Some(Stored { sender: sender.clone(), text: Some("Bonjour hier".to_owned()) });
-    let Verdict::Pass(ready) = admit(&job(template(&[])), Facts { stored, ..facts() }, at(60), at(0)) else {
+    let earlier = Facts { sender: sender.clone(), stored_text: Some("Bonjour hier".to_owned()), ..facts() };
+    let Verdict::Pass(ready) = admit(&job(template(&[])), earlier, at(60), at(0)) else {
         panic!("the template may be gone by now")
     };
     assert_eq!((ready.text(), Some(&ready.sender)), (Some("Bonjour hier"), sender.as_ref()));

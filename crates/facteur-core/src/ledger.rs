@@ -149,6 +149,21 @@ pub struct Wait {
     pub is_counted: bool,
 }
 
+/// What an earlier turn of a job settled: it is what will be sent, whatever template and configuration say now.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// From which sender.
+    pub sender: Option<Sender>,
+    /// The rendered text.
+    pub text: Option<String>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
 /// What one attempt came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {

@@ -85,6 +85,15 @@ reason_codes! {
     Uncertain = "uncertain": "Nobody knows whether Twilio took it: look it up in Twilio's log before requeueing.",
 }
 
+impl ReasonCode {
+    /// Whether an envelope that is dead for this may be a good job all the same: it went astray, or somebody put it
+    /// there. What can't be read is none of these.
+    #[must_use]
+    pub fn is_astray(self) -> bool {
+        matches!(self, Self::Unroutable | Self::DeliveryLimit | Self::ForeignDeadLetter)
+    }
+}
+
 impl fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

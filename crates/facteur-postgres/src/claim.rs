@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
-use crate::rows::{JobColumns, job_input, store_messages};
+use crate::rows::{JobColumns, by_id, job_input, store_messages};
 
 const CLAIM_NEW: &str = concat!(
     job_input!("$18::uuid[]", "token"),
@@ -123,11 +123,10 @@ async fn claim_new(
     parameters.extend([&tokens as &(dyn tokio_postgres::types::ToSql + Sync), &lease_s]);
     let statement = client.prepare_cached(CLAIM_NEW).await.map_err(classify)?;
     let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-    let mut found: std::collections::HashMap<Uuid, &Row> =
-        rows.iter().map(|row| (row.get("id"), row)).collect();
+    let found = by_id(&rows);
     let mut left = Vec::new();
     for index in indices {
-        let Some(row) = found.remove(&items[index].row.id.0) else {
+        let Some(row) = found.get(&items[index].row.id.0) else {
             left.push(index);
             continue;
         };
@@ -166,11 +165,10 @@ async fn claim_known(
         .query(&statement, &[&ids, &fingerprints, &turns, &tokens, &finals, &CLAIM_LEASE.as_secs_f64()])
         .await
         .map_err(classify)?;
-    let mut found: std::collections::HashMap<Uuid, &Row> =
-        rows.iter().map(|row| (row.get("id"), row)).collect();
+    let found = by_id(&rows);
     let mut left = Vec::new();
     for index in indices {
-        match found.remove(&items[index].row.id.0) {
+        match found.get(&items[index].row.id.0) {
             Some(row) => answers[index] = Some(verdict(row)),
             None => left.push(index),
         }

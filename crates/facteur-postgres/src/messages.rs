@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use facteur_core::Timestamp;
-use facteur_core::gate::Stored;
 use facteur_core::ids::JobId;
 use facteur_core::lane::Lane;
+use facteur_core::ledger::Stored;
 use facteur_core::phone::PhoneNumber;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;

@@ -5,7 +5,7 @@
 //! wrote, and a record that comes after the sweeper gave the lease up still counts: a known outcome is never
 //! given up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use facteur_core::Timestamp;
 use facteur_core::ids::{JobId, Turn};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
-use crate::rows::bury;
+use crate::rows::{bury, by_id};
 
 /// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
 /// first would be skipped by the lock, and so by the answer.
@@ -89,15 +89,14 @@ impl BatchOperation for RecordOperation {
         let grace_s = WAKE_UP_GRACE.as_secs_f64();
         parameters.push(&grace_s);
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-        let turns: HashMap<Uuid, Option<i32>> =
-            rows.iter().map(|row| (row.get("id"), row.get("turn"))).collect();
+        let found = by_id(&rows);
         let doubles = doubles(&client, items).await?;
         let answer = |item: &Record| {
             let is_double = doubles.contains(&item.id.0);
-            match turns.get(&item.id.0) {
-                Some(&Some(turn)) => Recorded::Done { turn: Turn(turn), is_double },
+            match found.get(&item.id.0).and_then(|row| row.get("turn")) {
+                Some(turn) => Recorded::Done { turn: Turn(turn), is_double },
                 // The job moved on, or its row is gone (a restored database): the attempt itself was written.
-                Some(None) | None => Recorded::Late { is_double },
+                None => Recorded::Late { is_double },
             }
         };
         Ok(items.iter().map(answer).collect())

@@ -1,7 +1,10 @@
 //! Job rows as the columns of one `unnest`: a prepared statement serves batches of every size.
 
+use std::collections::HashMap;
+
 use facteur_core::Timestamp;
 use facteur_core::ledger::JobRow;
+use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
@@ -55,6 +58,11 @@ macro_rules! bury {
     };
 }
 pub(crate) use bury;
+
+/// The answer's rows by the id of their job; each job is in a batch once.
+pub(crate) fn by_id(rows: &[Row]) -> HashMap<Uuid, &Row> {
+    rows.iter().map(|row| (row.get("id"), row)).collect()
+}
 
 /// The columns of many rows.
 pub(crate) struct JobColumns<'a> {

@@ -2,20 +2,26 @@
 
 use facteur_core::ids::{JobId, Turn};
 use facteur_core::ledger::{Settled, Settlement};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
-use crate::rows::{JobColumns, bury, job_input, store_messages};
+use crate::rows::{JobColumns, bury, by_id, job_input, store_messages};
+
+macro_rules! settle_input {
+    () => {
+        job_input!(
+            "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[]",
+            "status, reason, field, sentence, delay_s"
+        )
+    };
+}
 
 /// A new job: its row is created in the state it goes to.
 const SETTLE_NEW: &str = concat!(
-    job_input!(
-        "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[]",
-        "status, reason, field, sentence, delay_s"
-    ),
+    settle_input!(),
     ", inserted AS (INSERT INTO facteur.jobs \
          (id, fingerprint, tenant, lane, status, reason, sentence, turn, not_before, due_at, deadline) \
          SELECT id, fingerprint, tenant, lane, status, reason, sentence, turn + (delay_s IS NOT NULL)::int4, \
@@ -36,10 +42,7 @@ const SETTLE_NEW: &str = concat!(
 
 /// A job that waits: an early copy never shortens its wait, and only the present turn may move it.
 const SETTLE_KNOWN: &str = concat!(
-    job_input!(
-        "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[]",
-        "status, reason, field, sentence, delay_s"
-    ),
+    settle_input!(),
     ", locked AS (SELECT j.id, j.status, j.turn, j.fingerprint FROM facteur.jobs j JOIN input USING (id) \
          ORDER BY j.id FOR UPDATE OF j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
@@ -80,8 +83,8 @@ impl BatchOperation for SettleOperation {
         let mut answers: Vec<Option<Settled>> = vec![None; items.len()];
         let mut open: Vec<usize> = (0..items.len()).collect();
         for _ in 0..3 {
-            open = settle_new(&client, items, open, &mut answers).await?;
-            open = settle_known(&client, items, open, &mut answers).await?;
+            open = settle(&client, (SETTLE_NEW, of_new), items, open, &mut answers).await?;
+            open = settle(&client, (SETTLE_KNOWN, of_known), items, open, &mut answers).await?;
             if open.is_empty() {
                 break;
             }
@@ -92,45 +95,37 @@ impl BatchOperation for SettleOperation {
     }
 }
 
-async fn settle_new(
+/// Settles the jobs of these indices, and returns the indices of those that the statement has no row for.
+async fn settle(
     client: &Client,
+    (sql, read): (&str, fn(&Row) -> Settled),
     items: &[Settlement],
     indices: Vec<usize>,
     answers: &mut [Option<Settled>],
 ) -> Result<Vec<usize>, BatchFailure> {
+    let rows = query(client, sql, items, &indices).await?;
+    let found = by_id(&rows);
     let mut left = Vec::new();
-    let rows = query(client, SETTLE_NEW, items, &indices).await?;
-    let turns: std::collections::HashMap<Uuid, i32> =
-        rows.iter().map(|row| (row.get("id"), row.get("turn"))).collect();
     for index in indices {
-        match turns.get(&items[index].row.id.0) {
-            Some(&turn) => answers[index] = Some(Settled::Done(Turn(turn))),
+        match found.get(&items[index].row.id.0) {
+            Some(row) => answers[index] = Some(read(row)),
             None => left.push(index),
         }
     }
     Ok(left)
 }
 
-async fn settle_known(
-    client: &Client,
-    items: &[Settlement],
-    indices: Vec<usize>,
-    answers: &mut [Option<Settled>],
-) -> Result<Vec<usize>, BatchFailure> {
-    let mut left = Vec::new();
-    let rows = query(client, SETTLE_KNOWN, items, &indices).await?;
-    let found: std::collections::HashMap<Uuid, (Option<i32>, bool)> =
-        rows.iter().map(|row| (row.get("id"), (row.get("moved_to"), row.get("is_same")))).collect();
-    for index in indices {
-        match found.get(&items[index].row.id.0) {
-            Some((Some(turn), _)) => answers[index] = Some(Settled::Done(Turn(*turn))),
-            Some((None, false)) => answers[index] = Some(Settled::Conflict),
-            // A settlement whose reply was lost reads the same: what it wrote stands.
-            Some((None, true)) => answers[index] = Some(Settled::Superseded),
-            None => left.push(index),
-        }
+fn of_new(row: &Row) -> Settled {
+    Settled::Done(Turn(row.get("turn")))
+}
+
+fn of_known(row: &Row) -> Settled {
+    match (row.get::<_, Option<i32>>("moved_to"), row.get("is_same")) {
+        (Some(turn), _) => Settled::Done(Turn(turn)),
+        (None, false) => Settled::Conflict,
+        // A settlement whose reply was lost reads the same: what it wrote stands.
+        (None, true) => Settled::Superseded,
     }
-    Ok(left)
 }
 
 async fn query(
@@ -138,7 +133,7 @@ async fn query(
     sql: &str,
     items: &[Settlement],
     indices: &[usize],
-) -> Result<Vec<tokio_postgres::Row>, BatchFailure> {
+) -> Result<Vec<Row>, BatchFailure> {
     if indices.is_empty() {
         return Ok(Vec::new());
     }

@@ -25,7 +25,12 @@ const DISPLACE: &str = "UPDATE facteur.rate_slots \
 const CREATE: &str = "INSERT INTO facteur.rate_slots (sender, rate, tat, displaced_until) \
      VALUES ($1, $2, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING";
 
-/// `$1` is the rate of senders that have none of their own. What lies ahead of a clock is worth so many segments;
+/// `$1` is the rate of senders that have none of their own. Asked first, and nearly always answered with no: the plan of
+/// [`REPACE`] may walk through all that waits before it finds that nothing has changed.
+const IS_CHANGED: &str = "SELECT EXISTS (SELECT FROM facteur.rate_slots r \
+         LEFT JOIN facteur.senders s ON s.address = r.sender WHERE r.rate IS DISTINCT FROM coalesce(s.rate, $1::float8))";
+
+/// What lies ahead of a clock is worth so many segments;
 /// at another rate they take another time, and so do the waits of the jobs that were displaced. A sender without a
 /// rate has no clock, and lets its displaced go at once.
 const REPACE: &str = "WITH changed AS (SELECT r.sender, r.rate AS old, coalesce(s.rate, $1::float8) AS new \
@@ -81,10 +86,13 @@ pub(crate) async fn displace(
     needed: u32,
 ) -> Result<Duration, BatchFailure> {
     let cost_s = f64::from(needed.max(1)) / rate.as_per_second();
-    create(client, sender, rate).await?;
     let displace = client.prepare_cached(DISPLACE).await.map_err(classify)?;
-    let row = client.query_one(&displace, &[&sender, &cost_s]).await.map_err(classify)?;
-    Ok(seconds(row.get("wait_s")))
+    loop {
+        if let Some(row) = client.query_opt(&displace, &[&sender, &cost_s]).await.map_err(classify)? {
+            return Ok(seconds(row.get("wait_s")));
+        }
+        create(client, sender, rate).await?;
+    }
 }
 
 /// Lets changed rates act on what waits for them. Returns how many senders were changed.
@@ -93,10 +101,13 @@ pub(crate) async fn displace(
 /// The database's, classified.
 pub async fn repace(database: &Database, default_rate: Option<Rate>) -> Result<i64, BatchFailure> {
     let client = database.client().await?;
-    let statement = client.prepare_cached(REPACE).await.map_err(classify)?;
-    let row =
-        client.query_one(&statement, &[&default_rate.map(Rate::as_per_second)]).await.map_err(classify)?;
-    Ok(row.get(0))
+    let default_rate = default_rate.map(Rate::as_per_second);
+    let is_changed = client.prepare_cached(IS_CHANGED).await.map_err(classify)?;
+    if !client.query_one(&is_changed, &[&default_rate]).await.map_err(classify)?.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let repace = client.prepare_cached(REPACE).await.map_err(classify)?;
+    Ok(client.query_one(&repace, &[&default_rate]).await.map_err(classify)?.get(0))
 }
 
 /// Whether the sender had no clock and has one now.

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use facteur_core::gate::Stored;
 use facteur_core::gcra::Rate;
 use facteur_core::ids::{ClaimToken, JobId};
-use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots};
+use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots, Stored};
 use facteur_core::limits::BATCH_ITEMS_MAX;
 use facteur_core::reason::ReasonCode;
 

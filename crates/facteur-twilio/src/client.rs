@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use url::Url;
 
 use crate::classify::classify;
-use crate::config::{self, Auth, ConfigError, TwilioConfig};
+use crate::config::{self, Auth, ConfigError, TwilioConfig, is_loopback};
 use crate::exchange::{Exchange, exchange};
 use crate::form::{self, StatusCallback};
 
@@ -123,7 +123,7 @@ fn http_client(config: &TwilioConfig) -> Result<reqwest::Client, ConfigError> {
         .http1_only()
         .pool_max_idle_per_host(config.connections_max)
         .pool_idle_timeout(IDLE_MAX);
-    if config.is_loopback() {
+    if is_loopback(&config.base_url) {
         builder = builder.no_proxy();
     }
     if config.base_url.scheme() == "http" {

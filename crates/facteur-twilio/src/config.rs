@@ -76,17 +76,18 @@ pub enum ConfigError {
     HttpClient(String),
 }
 
-impl TwilioConfig {
-    /// Whether the base URL names this machine.
-    pub(crate) fn is_loopback(&self) -> bool {
-        match self.base_url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
+/// Whether a URL names this machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
+}
 
+impl TwilioConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.check_base_url()?;
         if let Some(public_url) = &self.public_url {
@@ -114,7 +115,7 @@ impl TwilioConfig {
         let url = &self.base_url;
         let fault = match url.scheme() {
             "https" => None,
-            "http" if self.is_loopback() => None,
+            "http" if is_loopback(&self.base_url) => None,
             "http" => Some("plain http would show credentials and texts: use https, or a loopback address"),
             _ => Some("starts with https:// (or http:// on a loopback address)"),
         };

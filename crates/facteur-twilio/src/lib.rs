@@ -15,4 +15,4 @@ pub mod signature;
 
 pub use account::AccountCheck;
 pub use client::TwilioClient;
-pub use config::{Auth, ConfigError, TwilioConfig};
+pub use config::{Auth, ConfigError, TwilioConfig, is_loopback};

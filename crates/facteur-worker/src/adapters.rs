@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use facteur_amqp::{Publication, PublishError, Publisher};
 use facteur_core::call::Call;
-use facteur_core::gate::{Facts, Stored};
+use facteur_core::gate::Facts;
 use facteur_core::gcra::Rate;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
-use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots};
+use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots, Stored};
 use facteur_core::limits::LADDER_DELAY_UNITS_MAX;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
@@ -43,7 +43,7 @@ pub(crate) struct LanePorts {
     pub(crate) publisher: Publisher,
     pub(crate) twilio: TwilioClient,
     pub(crate) pacer: Pacer<StoreSlots>,
-    pub(crate) templates: Arc<TemplateStore>,
+    pub(crate) templates: TemplateStore,
     pub(crate) senders: Arc<SenderDirectory>,
     pub(crate) default_senders: DefaultSenders,
     pub(crate) default_rate: Option<Rate>,
@@ -60,8 +60,9 @@ impl LanePorts {
 
 impl Ports for LanePorts {
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
-        let stored = if turn == Turn::default() { None } else { self.stored(job.id).await? };
-        let sender = job.sender.clone().or_else(|| match job.recipient.channel {
+        let stored =
+            if turn == Turn::default() { None } else { self.stored(job.id).await? }.unwrap_or_default();
+        let sender = stored.sender.or_else(|| job.sender.clone()).or_else(|| match job.recipient.channel {
             Channel::Sms | Channel::Mms => self.default_senders.sms.clone(),
             Channel::Whatsapp => self.default_senders.whatsapp.clone(),
         });
@@ -70,13 +71,13 @@ impl Ports for LanePorts {
             None => None,
         };
         let template = match &job.content {
-            Content::Template { name, language, .. } => {
+            Content::Template { name, language, .. } if stored.text.is_none() => {
                 let find = || self.templates.find(job.tenant.as_str(), name, language.as_deref());
                 wait_out(&self.closing, find).await?.map(|found| found.text)
             }
-            Content::Message { .. } | Content::ContentSid { .. } => None,
+            Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
-        Ok(Facts { sender, sender_owner: owner, template, stored })
+        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {

@@ -166,7 +166,7 @@ impl Worker {
                 store,
                 publisher: publisher.clone(),
                 twilio: parts.twilio.clone(),
-                templates: Arc::new(TemplateStore::new(database.clone())),
+                templates: TemplateStore::new(database.clone()),
                 senders: Arc::clone(&senders),
                 default_senders: parts.default_senders.clone(),
                 default_rate: parts.default_rate,

@@ -309,7 +309,7 @@ fn verdict(row: &Row, force: bool) -> Option<SkipReason> {
     let is = |column: &str| row.get::<_, bool>(column);
     let code: &str = row.get("code");
     let is_one_of = |codes: &[ReasonCode]| codes.iter().any(|one| one.as_str() == code);
-    if is("is_unseen") && is_one_of(&ASTRAY) {
+    if is("is_unseen") && ReasonCode::from_name(code).is_some_and(ReasonCode::is_astray) {
         None
     } else if !is("has_message") {
         Some(SkipReason::NoMessage)
@@ -328,10 +328,6 @@ fn verdict(row: &Row, force: bool) -> Option<SkipReason> {
         None
     }
 }
-
-/// Why an envelope is dead that may be a good job all the same.
-const ASTRAY: [ReasonCode; 3] =
-    [ReasonCode::Unroutable, ReasonCode::DeliveryLimit, ReasonCode::ForeignDeadLetter];
 
 /// Nothing that an admin of Facteur or of the Twilio account can change makes these succeed.
 const HOPELESS: [ReasonCode; 5] = [

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use facteur_core::Timestamp;
 use facteur_core::call::Call;
-use facteur_core::gate::{Facts, Stored};
+use facteur_core::gate::Facts;
 use facteur_core::ids::{JobId, Turn};
 use facteur_core::job::{Content, Job};
 use facteur_core::ledger::{Claim, ClaimRequest};
@@ -194,16 +194,17 @@ impl World {
     }
 
     pub(crate) fn facts(&self, job: &Job, turn: Turn) -> Facts {
-        let sender = job.sender.clone().or_else(|| Sender::parse("+15005550006").ok());
+        let row = self.ledger.rows.get(&job.id).filter(|_| turn != Turn::default());
+        let stored_text = row.and_then(|row| row.job.text.clone());
+        let sender = row.and_then(|row| row.job.sender.clone()).or_else(|| job.sender.clone());
+        let sender = sender.or_else(|| Sender::parse("+15005550006").ok());
         let is_foreign = sender.as_ref().is_some_and(|sender| sender.as_str() == FOREIGN_SENDER);
         let sender_owner = is_foreign.then(|| "somebody-else".to_owned());
         let template = match &job.content {
             Content::Template { name, .. } if name == "hello" => Some(self.template.clone()),
             _ => None,
         };
-        let stored = self.ledger.rows.get(&job.id).filter(|_| turn != Turn::default());
-        let stored = stored.map(|row| Stored { sender: row.job.sender.clone(), text: row.job.text.clone() });
-        Facts { sender, sender_owner, template, stored }
+        Facts { sender, sender_owner, template, stored_text }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {

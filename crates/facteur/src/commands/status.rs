@@ -101,11 +101,6 @@ fn advice(code: &str) -> Option<&'static str> {
     ReasonCode::from_name(code).map(ReasonCode::advice)
 }
 
-/// Whether what never became a message may be a good job all the same.
-fn is_astray(code: ReasonCode) -> bool {
-    matches!(code, ReasonCode::Unroutable | ReasonCode::DeliveryLimit | ReasonCode::ForeignDeadLetter)
-}
-
 fn next(job: &Story) -> String {
     let at =
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
@@ -123,7 +118,7 @@ fn next(job: &Story) -> String {
             let remedy = advice(&job.reason).unwrap_or("Look at the dead letter.");
             let force = if job.reason == ReasonCode::Uncertain.as_str() { " --force" } else { "" };
             match (&job.message, ReasonCode::from_name(&job.reason)) {
-                (None, Some(code)) if !is_astray(code) => format!("a person must look. {remedy}"),
+                (None, Some(code)) if !code.is_astray() => format!("a person must look. {remedy}"),
                 _ => format!("a person must look. {remedy} Then: facteur dead requeue {}{force}", job.id),
             }
         }

@@ -136,12 +136,7 @@ impl TwilioSection {
     /// Whether the API is on this machine, so that it can only be a simulator.
     #[must_use]
     pub fn is_on_loopback(&self) -> bool {
-        match self.base_url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
+        facteur_twilio::is_loopback(&self.base_url)
     }
 
     /// Development works out of the box: nothing is set, and the API is on this machine.

@@ -152,3 +152,23 @@ async fn two_workers_keep_one_senders_rate_together() {
     // For each worker: a message that began before the window, one that ends after it, and a block of 50 ms.
     assert!(worst <= 50 + 2 * (2 + 3), "{worst} in one second");
 }
+
+#[tokio::test]
+async fn a_later_turn_leaves_from_the_sender_of_the_first_whatever_the_default_is_by_then() {
+    let storm =
+        serde_json::json!({ "faults": { "rules": [{ "fault": "throttle_storm" }], "for_requests": 1 } });
+    let system = System::with(serde_json::from_value(storm).unwrap()).await;
+    let mut first = system.worker().await;
+    system.publish("send.normal", r#"{"to": "+33612000001", "body": "x"}"#).await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE reason = 'throttled'", 1).await;
+    first.terminate(STOP_MAX).await;
+    system.sql("INSERT INTO facteur.senders (address, tenant) VALUES ('+15005559999', 'other')").await;
+    let mut environment = system.environment();
+    environment.push(("TWILIO_PHONE_NUMBER", "+15005559999".to_owned()));
+    let binary = env!("CARGO_BIN_EXE_facteur");
+    let _second = facteur_testkit::process::Spawned::start(binary, &["worker"], &environment);
+    system.wait_until_final(1).await;
+    assert_eq!(system.jobs("status = 'sent' AND attempt = 2").await, 1);
+    let senders: Vec<String> = system.simulator.stats().window_max_per_sender.into_keys().collect();
+    assert_eq!(senders, ["+15005550006"]);
+}
