@@ -83,14 +83,26 @@ impl Decision {
             Some(Wait { delay, in_ladder, is_counted })
         };
         match self {
-            Self::Finish { status, reason, suppress } => Next { status, reason, wait: None, suppress },
-            Self::Retry { delay, reason } => {
-                Next { status: Status::Retrying, reason, wait: wait(delay, true), suppress: false }
+            Self::Finish { status, reason, suppress } => {
+                Next { status, reason, wait: None, suppress, hold: None }
             }
-            Self::Park { delay, reason } => {
-                Next { status: Status::Waiting, reason, wait: wait(delay, false), suppress: false }
+            Self::Retry { delay, reason } => Next {
+                status: Status::Retrying,
+                reason,
+                wait: wait(delay, true),
+                suppress: false,
+                hold: None,
+            },
+            Self::Park { delay, reason } => Next {
+                status: Status::Waiting,
+                reason,
+                wait: wait(delay, false),
+                suppress: false,
+                hold: None,
+            },
+            Self::Bury(reason) => {
+                Next { status: Status::Dead, reason, wait: None, suppress: false, hold: None }
             }
-            Self::Bury(reason) => Next { status: Status::Dead, reason, wait: None, suppress: false },
         }
     }
 }

@@ -124,6 +124,18 @@ pub fn decode(
     Ok(WakeUp { job, turn, lane, enqueued_at: enqueued_at(content) })
 }
 
+/// Whose job an envelope holds, as far as can be told before it is read: for turns, not for rights.
+#[must_use]
+pub fn tenant_of(content: &EnvelopeContent) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        tenant: Option<String>,
+    }
+    let named = || serde_json::from_slice::<Named>(&content.body).ok()?.tenant;
+    let is_small = content.body.len() <= ENVELOPE_BODY_BYTES_MAX;
+    is_small.then(named).flatten().unwrap_or_default()
+}
+
 /// A producer's own envelope has no turn. One that we never wrote is no turn of ours.
 fn turn(content: &EnvelopeContent) -> Result<Turn, Reason> {
     let turn = match content.headers.get(HEADER_TURN) {

@@ -50,6 +50,15 @@ fn assert_refused(content: &EnvelopeContent, code: Code, field: Option<&str>, wh
 }
 
 #[test]
+fn the_tenant_is_told_without_reading_the_job() {
+    let content = |body: &'static [u8]| EnvelopeContent { body: body.into(), ..EnvelopeContent::default() };
+    assert_eq!(tenant_of(&content(br#"{"to": 7, "tenant": "acme", "x": []}"#)), "acme");
+    for nobody in [&br#"{"to": "+336"}"#[..], b"\xff", b"[]", br#"{"tenant": 7}"#, b""] {
+        assert_eq!(tenant_of(&content(nobody)), "");
+    }
+}
+
+#[test]
 fn bodies_that_are_no_json_job_are_refused() {
     let rows: [(&[u8], Code); 16] = [
         (b"", Code::MalformedJson),

@@ -4,6 +4,7 @@
 use crate::Timestamp;
 use crate::call::CallContent;
 use crate::envelope::is_showable;
+use crate::hold::Hold;
 use crate::job::{Content, Job};
 use crate::limits::TEXT_CHARS_MAX;
 use crate::reason::{Reason, ReasonCode as Code};
@@ -24,6 +25,8 @@ pub struct Facts {
     pub template: Option<String>,
     /// The text that an earlier turn rendered: it is what is sent, whatever the template says now.
     pub stored_text: Option<String>,
+    /// What keeps jobs like this one back now: a pause or an open breaker.
+    pub hold: Option<Hold>,
 }
 
 /// A job that may leave: everything that the call needs.
@@ -55,6 +58,8 @@ pub enum Verdict {
     Pass(Ready),
     /// Not before its `send_at`; what will be sent is settled now, so that its producer hears of a fault now.
     Later(Timestamp, Ready),
+    /// Not while this keeps it back.
+    Hold(Hold, Ready),
     /// Never: the final status and the reason.
     Refuse(Status, Reason),
 }
@@ -84,10 +89,12 @@ pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Ve
             Reason::new(Code::Expired, format!("was wanted until {deadline}")),
         );
     }
-    match (ready(job, facts), job.send_at.filter(|at| *at > now)) {
-        (Ok(ready), None) => Verdict::Pass(ready),
-        (Ok(ready), Some(at)) => Verdict::Later(at, ready),
-        (Err(reason), _) => Verdict::Refuse(Status::Dead, reason),
+    let hold = facts.hold.clone();
+    match (ready(job, facts), job.send_at.filter(|at| *at > now), hold) {
+        (Ok(ready), None, None) => Verdict::Pass(ready),
+        (Ok(ready), Some(at), _) => Verdict::Later(at, ready),
+        (Ok(ready), None, Some(hold)) => Verdict::Hold(hold, ready),
+        (Err(reason), ..) => Verdict::Refuse(Status::Dead, reason),
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::hold::Scope;
 use crate::ids::{JobId, Tenant};
 use crate::job::{Category, Channel, Recipient};
 use crate::lane::Lane;
@@ -40,7 +41,13 @@ fn template(variables: &[(&str, &str)]) -> Content {
 }
 
 fn facts() -> Facts {
-    Facts { sender: Sender::parse(SMS_SENDER).ok(), sender_owner: None, template: None, stored_text: None }
+    Facts {
+        sender: Sender::parse(SMS_SENDER).ok(),
+        sender_owner: None,
+        template: None,
+        stored_text: None,
+        hold: None,
+    }
 }
 
 fn refused(verdict: Verdict) -> (Status, Code) {
@@ -48,6 +55,22 @@ fn refused(verdict: Verdict) -> (Status, Code) {
         Verdict::Refuse(status, reason) => (status, reason.code),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_is_held_back_stands_in_its_line_but_is_still_refused_or_scheduled_first() {
+    let hold = Hold::Pause(Scope::Lane(Lane::Normal));
+    let held = || Facts { hold: Some(hold.clone()), ..facts() };
+    assert!(
+        matches!(admit(&job(text("x")), held(), at(60), at(0)), Verdict::Hold(found, _) if found == hold)
+    );
+    assert!(matches!(
+        admit(&Job { send_at: Some(at(30)), ..job(text("x")) }, held(), at(60), at(0)),
+        Verdict::Later(..)
+    ));
+    assert!(matches!(admit(&job(text("x")), held(), at(0), at(0)), Verdict::Refuse(Status::Expired, _)));
+    let nameless = Facts { sender: None, ..held() };
+    assert!(matches!(admit(&job(text("x")), nameless, at(60), at(0)), Verdict::Refuse(Status::Dead, _)));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::envelope::Headers;
+use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
 use crate::job::{Category, Fingerprint, Recipient};
 use crate::lane::Lane;
@@ -136,6 +137,8 @@ pub struct Next {
     pub wait: Option<Wait>,
     /// Whether the recipient is to be suppressed (Twilio's 21610).
     pub suppress: bool,
+    /// The line in which it waits, if it waits for something else than time. Then the wait's delay is zero.
+    pub hold: Option<Hold>,
 }
 
 /// A wait before another try. It raises the turn.

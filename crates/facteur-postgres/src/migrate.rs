@@ -12,9 +12,21 @@ use crate::batch_error::{BatchFailure, classify};
 use crate::connect_error::ConnectError;
 use crate::pool::{self, PostgresConfig};
 
+macro_rules! migrations {
+    ($( $version:literal $name:literal ),+ $(,)?) => {
+        &[ $( Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../migrations/", $name, ".sql")),
+        } ),+ ]
+    };
+}
+
 /// Every migration, in order. A file that was released is never changed again.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_spine", sql: include_str!("../../../migrations/0001_spine.sql") }];
+const MIGRATIONS: &[Migration] = migrations![
+    1 "0001_spine", 2 "0002_waiting_lines", 3 "0003_holds", 4 "0004_reconciliations", 5 "0005_callbacks",
+    6 "0006_receipts", 7 "0007_workers",
+];
 
 /// `facteur` in ASCII: whoever migrates holds this session lock.
 const LOCK_KEY: i64 = 0x0066_6163_7465_7572;

@@ -13,8 +13,8 @@ use crate::rows::{JobColumns, bury, by_id, job_input, store_messages};
 macro_rules! settle_input {
     () => {
         job_input!(
-            "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[]",
-            "status, reason, field, sentence, delay_s"
+            "$18::text[], $19::text[], $20::text[], $21::text[], $22::float8[], $23::text[]",
+            "status, reason, field, sentence, delay_s, waits_for"
         )
     };
 }
@@ -23,12 +23,13 @@ macro_rules! settle_input {
 const SETTLE_NEW: &str = concat!(
     settle_input!(),
     ", inserted AS (INSERT INTO facteur.jobs \
-         (id, fingerprint, tenant, lane, status, reason, sentence, turn, not_before, due_at, deadline) \
+         (id, fingerprint, tenant, lane, status, reason, sentence, turn, not_before, due_at, deadline, waits_for, \
+          in_line_since) \
          SELECT id, fingerprint, tenant, lane, status, reason, sentence, turn + (delay_s IS NOT NULL)::int4, \
-                clock_timestamp() + delay_s * interval '1 second', \
-                CASE WHEN delay_s IS NOT NULL \
+                CASE WHEN waits_for IS NULL THEN clock_timestamp() + delay_s * interval '1 second' END, \
+                CASE WHEN waits_for IS NOT NULL THEN deadline WHEN delay_s IS NOT NULL \
                      THEN least(clock_timestamp() + delay_s * interval '1 second', deadline) END, \
-                deadline \
+                deadline, waits_for, CASE WHEN waits_for IS NOT NULL THEN clock_timestamp() END \
          FROM input ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, turn), \
      stored AS (",
     store_messages!("input"),
@@ -47,8 +48,11 @@ const SETTLE_KNOWN: &str = concat!(
          ORDER BY j.id FOR UPDATE OF j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, updated_at = clock_timestamp(), \
-             not_before = greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second'), \
-             due_at = CASE WHEN i.delay_s IS NOT NULL \
+             waits_for = i.waits_for, \
+             in_line_since = CASE WHEN i.waits_for IS NOT NULL THEN coalesce(j.in_line_since, clock_timestamp()) END, \
+             not_before = CASE WHEN i.waits_for IS NULL \
+                 THEN greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second') END, \
+             due_at = CASE WHEN i.waits_for IS NOT NULL THEN j.deadline WHEN i.delay_s IS NOT NULL \
                       THEN least(j.deadline, \
                           greatest(j.not_before, clock_timestamp() + i.delay_s * interval '1 second')) END \
          FROM input i JOIN locked l USING (id) \
@@ -145,8 +149,10 @@ async fn query(
     let sentences: Vec<&str> = chosen().map(|item| item.next.reason.sentence.as_str()).collect();
     let delays_s: Vec<Option<f64>> =
         chosen().map(|item| item.next.wait.map(|wait| wait.delay.as_secs_f64())).collect();
+    let lines: Vec<Option<String>> =
+        chosen().map(|item| item.next.hold.as_ref().map(ToString::to_string)).collect();
     let mut parameters = columns.parameters();
-    let extra: [&(dyn ToSql + Sync); 5] = [&statuses, &reasons, &fields, &sentences, &delays_s];
+    let extra: [&(dyn ToSql + Sync); 6] = [&statuses, &reasons, &fields, &sentences, &delays_s, &lines];
     parameters.extend(extra);
     let statement = client.prepare_cached(sql).await.map_err(classify)?;
     client.query(&statement, &parameters).await.map_err(classify)

@@ -77,7 +77,7 @@ impl Ports for LanePorts {
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
-        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text })
+        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold: None })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use facteur_core::Timestamp;
 use facteur_core::envelope::EnvelopeContent;
+use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::ledger::{JobRow, Next, Recorded, Settled, Settlement, Wait};
 use facteur_core::limits::{SLOT_WAIT_IN_LADDER_MAX, WAKE_UP_GRACE};
@@ -39,7 +40,13 @@ impl<P: Ports> Life<P> {
     ) -> Result<End, PortError> {
         let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
         let reason = Reason::new(ReasonCode::Scheduled, format!("is to be sent at {at}"));
-        self.settle(content, row, Status::Scheduled, reason, Some(delay)).await
+        let wait = Some(Wait { delay, in_ladder: false, is_counted: false });
+        self.settle(
+            content,
+            row,
+            Next { status: Status::Scheduled, reason, wait, suppress: false, hold: None },
+        )
+        .await
     }
 
     pub(crate) async fn refuse(
@@ -53,7 +60,7 @@ impl<P: Ports> Life<P> {
         if status == Status::Dead {
             metrics::buried(reason.code);
         }
-        self.settle(content, row, status, reason, None).await
+        self.settle(content, row, Next { status, reason, wait: None, suppress: false, hold: None }).await
     }
 
     /// A job that its producer put into a lane that is not for it (marketing among one-time passwords).
@@ -72,10 +79,26 @@ impl<P: Ports> Life<P> {
         metrics::parked(ReasonCode::RateLimit);
         if wait > SLOT_WAIT_IN_LADDER_MAX {
             let reason = Reason::new(ReasonCode::RateLimit, "waits for the sender's rate");
-            return self.settle(content, row, Status::Waiting, reason, Some(wait)).await;
+            let wait = Some(Wait { delay: wait, in_ladder: false, is_counted: false });
+            let next = Next { status: Status::Waiting, reason, wait, suppress: false, hold: None };
+            return self.settle(content, row, next).await;
         }
         self.wake_up_again(content, &row, row.turn, wait).await?;
         Ok(End::Waits(ReasonCode::RateLimit))
+    }
+
+    /// A job that something else than time keeps back stands in a line in the waiting room.
+    pub(crate) async fn join_line(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        hold: Hold,
+    ) -> Result<End, PortError> {
+        let reason = hold.reason();
+        metrics::parked(reason.code);
+        let wait = Some(Wait { delay: Duration::ZERO, in_ladder: false, is_counted: false });
+        let next = Next { status: Status::Waiting, reason, wait, suppress: false, hold: Some(hold) };
+        self.settle(content, row, next).await
     }
 
     pub(crate) async fn bury_conflict(&self, content: &EnvelopeContent, id: JobId) -> Result<End, PortError> {
@@ -137,13 +160,9 @@ impl<P: Ports> Life<P> {
         &self,
         content: &EnvelopeContent,
         row: JobRow,
-        status: Status,
-        reason: Reason,
-        delay: Option<Duration>,
+        next: Next,
     ) -> Result<End, PortError> {
-        let (id, code) = (row.id, reason.code);
-        let wait = delay.map(|delay| Wait { delay, in_ladder: false, is_counted: false });
-        let next = Next { status, reason, wait, suppress: false };
+        let (id, status, code) = (row.id, next.status, next.reason.code);
         match self.ports.settle(Settlement { row, next }).await {
             Ok(Settled::Done(_)) if status.is_final() => Ok(End::Final(status)),
             Ok(Settled::Done(_)) => Ok(End::Waits(code)),

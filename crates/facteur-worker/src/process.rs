@@ -73,13 +73,19 @@ pub struct Life<P> {
 }
 
 impl<P: Ports> Life<P> {
-    /// Lives one job's life, from its envelope in the queue of `lane` on. A job that the database can't store is
+    /// Lives one job's life, from its envelope in the queue of `lane` on, or from the line of its sender's rate, whose
+    /// slot is then `reserved`. A job that the database can't store is
     /// buried.
     ///
     /// # Errors
     /// [`PortError::Closed`] when the worker stops in the middle: nothing may be acknowledged.
-    pub async fn live(&self, lane: Lane, content: &EnvelopeContent) -> Result<End, PortError> {
-        match self.run(lane, content).await {
+    pub async fn live(
+        &self,
+        lane: Lane,
+        content: &EnvelopeContent,
+        reserved: Option<Slot>,
+    ) -> Result<End, PortError> {
+        match self.run(lane, content, reserved).await {
             Err(PortError::Data(error)) => {
                 self.bury(content, None, Reason::new(ReasonCode::InvalidField, error)).await
             }
@@ -87,7 +93,12 @@ impl<P: Ports> Life<P> {
         }
     }
 
-    async fn run(&self, lane: Lane, content: &EnvelopeContent) -> Result<End, PortError> {
+    async fn run(
+        &self,
+        lane: Lane,
+        content: &EnvelopeContent,
+        reserved: Option<Slot>,
+    ) -> Result<End, PortError> {
         let now = self.clock.now();
         let wake_up = match decode(content, &self.settings.defaults, now) {
             Ok(wake_up) => wake_up,
@@ -105,12 +116,19 @@ impl<P: Ports> Life<P> {
                 rows::add_ready(&mut row, &ready);
                 return self.schedule(content, row, at, now).await;
             }
+            Verdict::Hold(hold, ready) => {
+                rows::add_ready(&mut row, &ready);
+                return self.join_line(content, row, hold).await;
+            }
             Verdict::Refuse(status, reason) => return self.refuse(content, row, status, reason).await,
         };
         rows::add_ready(&mut row, &ready);
-        let (slot, place) = match self.limit(&ready).await? {
-            (Slot::Displaced(wait), _) => return self.step_aside(content, row, wait).await,
-            reserved => reserved,
+        let (slot, place) = match reserved {
+            Some(slot) => (slot, None),
+            None => match self.limit(&ready).await? {
+                (Slot::Displaced(wait), _) => return self.step_aside(content, row, wait).await,
+                found => found,
+            },
         };
         self.wait_for(slot, CLAIM_LEAD).await?;
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());

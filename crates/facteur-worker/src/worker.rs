@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
 use crate::clock::Clock;
-use crate::lane_loop::LifePanicked;
+use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::relay::Relay;
@@ -189,11 +189,14 @@ impl Worker {
             stopping: self.stopping.clone(),
         };
         // The consumer ends with the lane's own drain, not before it.
-        let consumer = Consumer::start(parts.amqp.clone(), names.queue(lane), permits, self.closing.clone());
+        let prefetch = lane_loop::prefetch(permits);
+        let consumer = Consumer::start(parts.amqp.clone(), names.queue(lane), prefetch, self.closing.clone());
         self.readiness.consumers.push((lane.as_str(), consumer.health_handle()));
         let (drain_max, stopping) = (parts.drain_max, self.stopping.clone());
-        let lane_loop =
-            lane_loop::run(lane, consumer, Arc::new(life), usize::from(permits), drain_max, stopping);
+        let (_pull, pulled) = tokio::sync::mpsc::channel(1);
+        let permits = Arc::new(Semaphore::new(usize::from(permits)));
+        let sources = Sources { consumer, pulled, permits, weight_of: |_: &str| 1 };
+        let lane_loop = lane_loop::run(lane, sources, Arc::new(life), drain_max, stopping);
         self.tasks.spawn(async move { (lane.as_str(), lane_loop.await) });
     }
 

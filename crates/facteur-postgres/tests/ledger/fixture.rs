@@ -134,7 +134,7 @@ pub(crate) fn accepted(number: u32) -> (Outcome, Next) {
 }
 
 pub(crate) fn finish(status: Status, code: ReasonCode) -> Next {
-    Next { status, reason: Reason::new(code, "because"), wait: None, suppress: false }
+    Next { status, reason: Reason::new(code, "because"), wait: None, suppress: false, hold: None }
 }
 
 pub(crate) fn again_in(delay: Duration, is_counted: bool) -> Next {
@@ -143,6 +143,7 @@ pub(crate) fn again_in(delay: Duration, is_counted: bool) -> Next {
         reason: Reason::new(ReasonCode::Temporary, "because"),
         wait: Some(Wait { delay, in_ladder: true, is_counted }),
         suppress: false,
+        hold: None,
     }
 }
 

@@ -83,7 +83,7 @@ async fn a_changed_rate_acts_on_what_waits_for_it() {
     let row = row();
     let reason = Reason::new(ReasonCode::RateLimit, "waits");
     let wait = Some(Wait { delay: wait, in_ladder: false, is_counted: false });
-    let next = Next { status: Status::Waiting, reason, wait, suppress: false };
+    let next = Next { status: Status::Waiting, reason, wait, suppress: false, hold: None };
     fixture.store.settle(Settlement { row: JobRow { deadline: in_s(90_000), ..row }, next }).await.unwrap();
     assert_eq!(repace(&fixture.database, Some(slow)).await.unwrap(), 0);
     fixture.sql(&format!("INSERT INTO facteur.senders (address, rate) VALUES ('{SENDER}', 100)")).await;

@@ -206,7 +206,7 @@ impl Run {
             worker.lives.spawn(async move {
                 // After an error the envelope is left alone.
                 let lane = Lane::from_routing_key(&content.routing_key).unwrap();
-                if let Ok(end) = life.live(lane, &content).await {
+                if let Ok(end) = life.live(lane, &content, None).await {
                     life.ports.ack(tag, end).await;
                 }
                 life.ports.shared.changed.notify_one();
