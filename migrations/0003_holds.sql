@@ -10,7 +10,8 @@ CREATE TABLE facteur.pauses (
     until      timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at   timestamptz,
-    ended_by   text
+    ended_by   text,
+    ended_why  text
 );
 CREATE UNIQUE INDEX pauses_open ON facteur.pauses (scope, key) WHERE ended_at IS NULL;
 
@@ -43,6 +44,13 @@ CREATE TABLE facteur.bulk_cancels (
 CREATE TABLE facteur.tenants (
     slug       text PRIMARY KEY,
     weight     integer NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 100),
+    changed_by text,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+
+-- Who set the sender's rate last; NULL for one that was set in SQL.
+ALTER TABLE facteur.senders ADD COLUMN changed_by text;
+
+-- The messages of a bulk, for its cancellation.
+CREATE INDEX IF NOT EXISTS messages_bulk ON facteur.messages (bulk_id, id) WHERE bulk_id IS NOT NULL;

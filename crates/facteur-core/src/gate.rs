@@ -1,5 +1,5 @@
 //! The gate: may this job leave, and as what? Each refusal has a stable code and costs no call.
-//! What other transactions may change meanwhile (suppression, expiry) is tested again by the claim.
+//! What other transactions may change meanwhile (suppression, expiry, pause, cancellation) is tested again by the claim.
 
 use crate::Timestamp;
 use crate::call::CallContent;
@@ -14,6 +14,9 @@ use crate::sender::Sender;
 use crate::status::Status;
 use crate::template::Template;
 
+/// The sentence of a job whose bulk was cancelled; by whom and why stands with the bulk.
+pub const BULK_CANCELED: &str = "its bulk was cancelled";
+
 /// What the gate must know beside the job.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -27,6 +30,8 @@ pub struct Facts {
     pub stored_text: Option<String>,
     /// What keeps jobs like this one back now: a pause or an open breaker.
     pub hold: Option<Hold>,
+    /// Whether the job's bulk was cancelled.
+    pub is_canceled: bool,
 }
 
 /// A job that may leave: everything that the call needs.
@@ -88,6 +93,9 @@ pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Ve
             Status::Expired,
             Reason::new(Code::Expired, format!("was wanted until {deadline}")),
         );
+    }
+    if facts.is_canceled {
+        return Verdict::Refuse(Status::Canceled, Reason::new(Code::Canceled, BULK_CANCELED));
     }
     let hold = facts.hold.clone();
     match (ready(job, facts), job.send_at.filter(|at| *at > now), hold) {

@@ -47,6 +47,7 @@ fn facts() -> Facts {
         template: None,
         stored_text: None,
         hold: None,
+        is_canceled: false,
     }
 }
 

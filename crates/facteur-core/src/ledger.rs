@@ -96,8 +96,10 @@ pub enum Claim {
     },
     /// The id already stands for another tenant, recipient or content.
     Conflict,
-    /// The claim itself ended the job, for this reason (`suppressed`, `expired`): nothing to do.
+    /// The claim itself ended the job, for this reason (`suppressed`, `expired`, `canceled`): nothing to do.
     Ended(Status),
+    /// A pause keeps it back, from the instant on at which it was committed: the job belongs into that line.
+    Held(Hold),
 }
 
 /// The right to make one call.

@@ -71,6 +71,7 @@ reason_codes! {
     Scheduled = "scheduled": "Waits for its send_at.",
     OtherLane = "other_lane": "Its category does not travel in the lane that was asked for; it was moved.",
     Paused = "paused": "An admin paused it; `facteur pause list` says who and why.",
+    Resumed = "resumed": "What kept it back has ended; its turn comes by itself.",
     BreakerOpen = "breaker_open": "Twilio fails or refuses at the moment; goes on by itself when it answers again.",
     RateLimit = "rate_limit": "Waits for the sender's rate.",
     Throttled = "throttled": "Twilio asked to slow down; goes on by itself.",

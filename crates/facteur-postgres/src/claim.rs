@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use facteur_core::Timestamp;
+use facteur_core::hold::{Hold, Scope};
 use facteur_core::ids::{AttemptNumber, JobId, Turn};
-use facteur_core::ledger::{Attempt, Claim, ClaimRequest};
+use facteur_core::ledger::{Attempt, Claim, ClaimRequest, JobRow};
 use facteur_core::limits::CLAIM_LEASE;
 use facteur_core::status::Status;
 use tokio_postgres::Row;
@@ -18,42 +19,99 @@ use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
 use crate::rows::{JobColumns, by_id, job_input, store_messages};
 
+/// What is paused now: one row, NULL while nothing is.
+macro_rules! paused {
+    () => {
+        "paused AS MATERIALIZED (SELECT jsonb_object_agg(scope || ':' || key, true) AS scopes FROM facteur.pauses \
+         WHERE ended_at IS NULL AND (until IS NULL OR until > clock_timestamp()))"
+    };
+}
+
+/// What of the row's job is paused, the most specific first, in the order of `directory.rs`.
+macro_rules! held {
+    ($bulk:literal, $sender:literal, $row:literal, $account:literal) => {
+        concat!(
+            "CASE WHEN scopes IS NULL THEN NULL WHEN scopes ? ('bulk:' || ",
+            $bulk,
+            "::text) THEN 'bulk:' || ",
+            $bulk,
+            "::text WHEN scopes ? ('sender:' || ",
+            $sender,
+            ") THEN 'sender:' || ",
+            $sender,
+            " WHEN scopes ? ('tenant:' || ",
+            $row,
+            ".tenant) THEN 'tenant:' || ",
+            $row,
+            ".tenant WHEN scopes ? ('lane:' || ",
+            $row,
+            ".lane) THEN 'lane:' || ",
+            $row,
+            ".lane WHEN scopes ? ('integration:' || ",
+            $account,
+            "::text) THEN 'integration:' || ",
+            $account,
+            "::text END AS held"
+        )
+    };
+}
+
+/// A job that is held gets no row here: it is settled into its line. One that has a row is judged by [`CLAIM_KNOWN`].
 const CLAIM_NEW: &str = concat!(
     job_input!("$18::uuid[]", "token"),
+    ", ",
+    paused!(),
     ", judged AS (SELECT i.*, CASE \
          WHEN i.deadline <= clock_timestamp() THEN 'expired' \
+         WHEN i.bulk_id IS NOT NULL \
+              AND EXISTS (SELECT FROM facteur.bulk_cancels c WHERE c.bulk_id = i.bulk_id) THEN 'canceled' \
          WHEN EXISTS (SELECT FROM facteur.suppressions s WHERE s.tenant = i.tenant AND s.recipient = i.recipient \
                       AND s.sender IN ('', i.sender)) THEN 'suppressed' \
-         ELSE 'sending' END AS status FROM input i), \
+         WHEN i.held IS NOT NULL THEN 'held' \
+         ELSE 'sending' END AS status FROM (SELECT i.*, ",
+    held!("i.bulk_id", "i.sender", "i", "$20"),
+    " FROM input i CROSS JOIN paused) i), \
      inserted AS (INSERT INTO facteur.jobs \
          (id, fingerprint, tenant, lane, status, reason, turn, attempt, due_at, claim_token, deadline) \
          SELECT id, fingerprint, tenant, lane, status, status, turn, (status = 'sending')::int4, \
                 CASE WHEN status = 'sending' THEN clock_timestamp() + $19::float8 * interval '1 second' END, \
                 token, deadline \
-         FROM judged ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id, status, deadline), \
+         FROM judged WHERE status <> 'held' ORDER BY id ON CONFLICT (id) DO NOTHING \
+         RETURNING id, status, deadline), \
      stored AS (",
     store_messages!("judged"),
-    ") SELECT id, status, deadline FROM inserted"
+    ") SELECT id, status, deadline, NULL::text AS held FROM inserted \
+     UNION ALL SELECT id, status, deadline, held FROM judged v \
+     WHERE status = 'held' AND NOT EXISTS (SELECT FROM facteur.jobs j WHERE j.id = v.id)"
 );
 
-/// Rows are locked in id order, so that two workers never wait for each other in a circle.
-const CLAIM_KNOWN: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
-         AS i(id, fingerprint, turn, token)), \
-     locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
-                       j.claim_token, i.token, j.fingerprint = i.fingerprint AS is_same, i.turn AS envelope_turn \
+/// Rows are locked in id order, so that two workers never wait for each other in a circle. A job that was cancelled
+/// before it was seen has an empty fingerprint: whatever comes under its id is that job.
+const CLAIM_KNOWN: &str = concat!(
+    "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
+         AS i(id, fingerprint, turn, token)), ",
+    paused!(),
+    ", locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
+                       j.lane, j.claim_token, i.token, j.fingerprint IN (i.fingerprint, '') AS is_same, \
+                       i.turn AS envelope_turn \
          FROM facteur.jobs j JOIN input i USING (id) ORDER BY j.id FOR UPDATE OF j), \
-     judged AS (SELECT l.*, m.text, CASE \
+     judged AS (SELECT l.*, CASE \
              WHEN NOT l.is_same THEN 'conflict' \
              WHEN l.status = 'sending' AND l.claim_token = l.token THEN 'again' \
              WHEN l.status = ANY ($5::text[]) THEN 'final' \
              WHEN l.envelope_turn <> l.turn THEN 'stale' \
              WHEN l.status IN ('sending', 'uncertain') THEN 'busy' \
              WHEN l.deadline <= clock_timestamp() THEN 'expired' \
+             WHEN l.bulk_id IS NOT NULL \
+                  AND EXISTS (SELECT FROM facteur.bulk_cancels c WHERE c.bulk_id = l.bulk_id) THEN 'canceled' \
              WHEN l.not_before > clock_timestamp() THEN 'not_yet' \
              WHEN EXISTS (SELECT FROM facteur.suppressions s WHERE s.tenant = l.tenant \
-                          AND s.recipient = m.recipient AND s.sender IN ('', m.sender)) THEN 'suppressed' \
+                          AND s.recipient = l.recipient AND s.sender IN ('', l.sender)) THEN 'suppressed' \
+             WHEN l.held IS NOT NULL THEN 'held' \
              ELSE 'yours' END AS verdict \
-         FROM locked l LEFT JOIN facteur.messages m USING (id)), \
+         FROM (SELECT l.*, m.text, m.recipient, m.sender, m.bulk_id, ",
+    held!("m.bulk_id", "m.sender", "l", "$7"),
+    " FROM locked l LEFT JOIN facteur.messages m USING (id) CROSS JOIN paused) l), \
      moved AS (UPDATE facteur.jobs j SET \
              status = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
              reason = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
@@ -62,9 +120,10 @@ const CLAIM_KNOWN: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::b
              claim_token = v.token, \
              due_at = CASE WHEN v.verdict IN ('yours', 'again') \
                            THEN clock_timestamp() + $6::float8 * interval '1 second' END \
-         FROM judged v WHERE j.id = v.id AND v.verdict IN ('yours', 'again', 'expired', 'suppressed')) \
-     SELECT id, verdict, status, turn, attempt + (verdict = 'yours')::int4 AS attempt, failures, parks, deadline, \
-            text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s FROM judged";
+         FROM judged v WHERE j.id = v.id AND v.verdict IN ('yours', 'again', 'expired', 'suppressed', 'canceled')) \
+     SELECT id, verdict, held, status, turn, attempt + (verdict = 'yours')::int4 AS attempt, failures, parks, deadline, \
+            text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s FROM judged"
+);
 
 /// Undoes a claim that made no call, if it is still ours: the attempt number is given back.
 const RELEASE: &str = "UPDATE facteur.jobs SET status = 'waiting', reason = $3, sentence = NULL, \
@@ -75,6 +134,8 @@ const RELEASE: &str = "UPDATE facteur.jobs SET status = 'waiting', reason = $3, 
 /// Claims in batches.
 pub(crate) struct ClaimOperation {
     pub(crate) database: Database,
+    /// The account at Twilio that the calls go to.
+    pub(crate) account: String,
 }
 
 impl BatchOperation for ClaimOperation {
@@ -93,8 +154,8 @@ impl BatchOperation for ClaimOperation {
             (0..items.len()).partition(|&index| items[index].row.turn == Turn::default());
         // A row can appear between the two statements (another worker's claim): then each looks once more.
         for _ in 0..3 {
-            known.extend(claim_new(&client, items, unseen, &mut answers).await?);
-            unseen = claim_known(&client, items, known, &mut answers).await?;
+            known.extend(claim_new(&client, &self.account, items, unseen, &mut answers).await?);
+            unseen = claim_known(&client, &self.account, items, known, &mut answers).await?;
             known = Vec::new();
             if unseen.is_empty() {
                 break;
@@ -109,6 +170,7 @@ impl BatchOperation for ClaimOperation {
 /// Returns the indices of the jobs that have a row already.
 async fn claim_new(
     client: &Client,
+    account: &str,
     items: &[ClaimRequest],
     indices: Vec<usize>,
     answers: &mut [Option<Claim>],
@@ -120,7 +182,7 @@ async fn claim_new(
     let tokens: Vec<Uuid> = indices.iter().map(|&index| items[index].token.0).collect();
     let lease_s = CLAIM_LEASE.as_secs_f64();
     let mut parameters = columns.parameters();
-    parameters.extend([&tokens as &(dyn tokio_postgres::types::ToSql + Sync), &lease_s]);
+    parameters.extend([&tokens as &(dyn tokio_postgres::types::ToSql + Sync), &lease_s, &account]);
     let statement = client.prepare_cached(CLAIM_NEW).await.map_err(classify)?;
     let rows = client.query(&statement, &parameters).await.map_err(classify)?;
     let found = by_id(&rows);
@@ -130,15 +192,17 @@ async fn claim_new(
             left.push(index);
             continue;
         };
-        answers[index] = Some(match status(row) {
-            Status::Sending => Claim::Yours(Attempt {
+        let held = row.get::<_, Option<&str>>("held");
+        answers[index] = Some(match (held, status(row)) {
+            (Some(scope), _) => Claim::Held(hold(scope, &items[index].row)),
+            (None, Status::Sending) => Claim::Yours(Attempt {
                 number: AttemptNumber(1),
                 failures: 0,
                 parks: 0,
                 deadline: row.get("deadline"),
                 text: None,
             }),
-            ended => Claim::Ended(ended),
+            (None, ended) => Claim::Ended(ended),
         });
     }
     Ok(left)
@@ -147,6 +211,7 @@ async fn claim_new(
 /// Returns the indices of the jobs that have no row.
 async fn claim_known(
     client: &Client,
+    account: &str,
     items: &[ClaimRequest],
     indices: Vec<usize>,
     answers: &mut [Option<Claim>],
@@ -160,23 +225,23 @@ async fn claim_known(
     let turns: Vec<i32> = indices.iter().map(|index| of(index).row.turn.0).collect();
     let tokens: Vec<Uuid> = indices.iter().map(|index| of(index).token.0).collect();
     let finals = final_statuses();
+    let lease_s = CLAIM_LEASE.as_secs_f64();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &account];
     let statement = client.prepare_cached(CLAIM_KNOWN).await.map_err(classify)?;
-    let rows = client
-        .query(&statement, &[&ids, &fingerprints, &turns, &tokens, &finals, &CLAIM_LEASE.as_secs_f64()])
-        .await
-        .map_err(classify)?;
+    let rows = client.query(&statement, &parameters).await.map_err(classify)?;
     let found = by_id(&rows);
     let mut left = Vec::new();
     for index in indices {
         match found.get(&items[index].row.id.0) {
-            Some(row) => answers[index] = Some(verdict(row)),
+            Some(row) => answers[index] = Some(verdict(row, &items[index].row)),
             None => left.push(index),
         }
     }
     Ok(left)
 }
 
-fn verdict(row: &Row) -> Claim {
+fn verdict(row: &Row, job: &JobRow) -> Claim {
     match row.get("verdict") {
         "yours" | "again" => Claim::Yours(Attempt {
             number: AttemptNumber(row.get("attempt")),
@@ -194,8 +259,17 @@ fn verdict(row: &Row) -> Claim {
         }
         "expired" => Claim::Ended(Status::Expired),
         "suppressed" => Claim::Ended(Status::Suppressed),
+        "canceled" => Claim::Ended(Status::Canceled),
+        "held" => Claim::Held(hold(row.get::<_, Option<&str>>("held").unwrap_or_default(), job)),
         _ => Claim::Busy,
     }
+}
+
+/// The line of a paused `scope:key`. What is found is a part of the job itself, so it can be read; if not, the line of
+/// the job's lane has it, from which it is released at once.
+fn hold(scope: &str, job: &JobRow) -> Hold {
+    let found = scope.split_once(':').and_then(|(kind, key)| Scope::parse(kind, key));
+    Hold::Pause(found.unwrap_or(Scope::Lane(job.lane)))
 }
 
 /// The table's CHECK allows no other names; an unknown one would be a newer release's, which we leave alone.

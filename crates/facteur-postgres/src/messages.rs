@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use facteur_core::Timestamp;
+use facteur_core::gate::BULK_CANCELED;
+use facteur_core::hold::Hold;
 use facteur_core::ids::JobId;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::Stored;
@@ -15,11 +17,13 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
+use crate::cancels;
 use crate::dead_letters::{self, LetterState, LetterSummary};
+use crate::pauses::{self, Pause};
 use crate::pool::{Client, Database};
 
 const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
-         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, \
+         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, j.waits_for, j.fingerprint = '' AS is_unseen, \
          m.id IS NOT NULL AS has_message, m.category, m.channel, m.recipient, m.sender, m.segments, m.bulk_id, \
          m.enqueued_at, m.expires_at \
      FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
@@ -67,6 +71,12 @@ pub struct Story {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// The line in which it waits, if it waits for something else than time.
+    pub hold: Option<Hold>,
+    /// The pause that keeps it back, if it stands in the line of one that has not ended.
+    pub pause: Option<Pause>,
+    /// Whether it was cancelled before its envelope came: nothing else is known of it.
+    pub is_unseen: bool,
     /// What is sent; `None` if it could not be read.
     pub message: Option<MessageFacts>,
     /// Every call that left for Twilio, the first first.
@@ -153,7 +163,17 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
     let Some(row) = row else { return Ok(story_of_letters(id, dead_letters)) };
     let message = row.get::<_, bool>("has_message").then(|| message_facts(&row));
     let attempts = attempts(&client, id).await?;
-    Ok(Some(Story { message, attempts, dead_letters, ..job_state(&row) }))
+    let mut story = Story { message, attempts, dead_letters, ..job_state(&row) };
+    if let Some(Hold::Pause(scope)) = &story.hold {
+        story.pause = pauses::of_scope(&client, scope).await?;
+    }
+    if story.status == Status::Canceled
+        && story.sentence.as_deref().is_none_or(|told| told == BULK_CANCELED)
+        && let Some((actor, reason)) = cancels::of_bulk(&client, id).await?
+    {
+        story.sentence = Some(format!("with its bulk, by {actor}: {reason}"));
+    }
+    Ok(Some(story))
 }
 
 /// What an earlier turn of a job settled: sender and rendered text.
@@ -185,6 +205,9 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         deadline: letter.created_at,
         created_at: letter.created_at,
         updated_at: letter.created_at,
+        hold: None,
+        pause: None,
+        is_unseen: false,
         message: None,
         attempts: Vec::new(),
         dead_letters,
@@ -228,6 +251,9 @@ fn job_state(row: &Row) -> Story {
         deadline: row.get("deadline"),
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
+        hold: row.get::<_, Option<&str>>("waits_for").and_then(Hold::parse),
+        pause: None,
+        is_unseen: row.get("is_unseen"),
         message: None,
         attempts: Vec::new(),
         dead_letters: Vec::new(),

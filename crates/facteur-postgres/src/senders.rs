@@ -1,147 +1,181 @@
-//! Senders that have a rate or an owner of their own: a copy in memory, renewed every second, so that a change
-//! reaches every worker within a second and no message waits for a query.
+//! Rates and owners of senders, and the weights of tenants: what an admin changes while workers run. Workers read
+//! them through the directory, within a second.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_core::Timestamp;
 use facteur_core::gcra::Rate;
 use facteur_core::ids::Tenant;
 use facteur_core::sender::Sender;
-use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
+use tokio_postgres::Row;
 
 use crate::batch_error::{BatchFailure, classify};
+use crate::lines::COUNT_MAX;
 use crate::pool::Database;
+use crate::words::{ACTOR_CHARS_MAX, check_words};
 
-/// How often the copy is renewed.
-const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// Most senders that are held in memory.
-const SENDERS_MAX: i64 = 10_000;
+/// Most senders, and most tenants, of one list.
+const LISTED_MAX: i64 = 1_000;
 
-const LOAD: &str = "SELECT address, tenant, rate FROM facteur.senders ORDER BY address LIMIT $1";
+const SET_RATE: &str = "INSERT INTO facteur.senders (address, rate, changed_by) VALUES ($1, $2, $3) \
+     ON CONFLICT (address) DO UPDATE SET rate = excluded.rate, changed_by = excluded.changed_by, \
+         updated_at = clock_timestamp()";
 
-const SET_RATE: &str = "INSERT INTO facteur.senders (address, rate) VALUES ($1, $2) \
-     ON CONFLICT (address) DO UPDATE SET rate = excluded.rate, updated_at = clock_timestamp()";
+/// A sender that has no rate keeps its row for its owner.
+const CLEAR_RATE: &str = "UPDATE facteur.senders SET rate = NULL, changed_by = $2, updated_at = clock_timestamp() \
+     WHERE address = $1 AND rate IS NOT NULL";
 
 const SET_TENANT: &str = "INSERT INTO facteur.senders (address, tenant) VALUES ($1, $2) \
      ON CONFLICT (address) DO UPDATE SET tenant = excluded.tenant, updated_at = clock_timestamp()";
 
-#[derive(Debug, Clone, Default)]
-struct Entry {
-    tenant: Option<String>,
-    rate: Option<Rate>,
+const SET_WEIGHT: &str = "INSERT INTO facteur.tenants (slug, weight, changed_by) VALUES ($1, $2, $3) \
+     ON CONFLICT (slug) DO UPDATE SET weight = excluded.weight, changed_by = excluded.changed_by, \
+         updated_at = clock_timestamp()";
+
+/// Senders with a row of their own, and those whose clock a worker has moved.
+const LIST: &str = "SELECT address, s.tenant, s.rate, s.changed_by, \
+         CASE WHEN s.address IS NOT NULL THEN s.updated_at END AS changed_at, \
+         greatest(extract(epoch FROM r.tat - clock_timestamp())::float8, 0) AS ahead_s, \
+         (SELECT count(*) FROM (SELECT FROM facteur.jobs j WHERE j.waits_for = 'rate:' || address LIMIT $2) AS n) AS waiting \
+     FROM (SELECT address FROM facteur.senders UNION SELECT sender FROM facteur.rate_slots ORDER BY 1 LIMIT $1) AS a \
+     LEFT JOIN facteur.senders s USING (address) LEFT JOIN facteur.rate_slots r ON r.sender = address ORDER BY address";
+
+const LIST_WEIGHTS: &str =
+    "SELECT slug, weight, changed_by, updated_at FROM facteur.tenants ORDER BY slug LIMIT $1";
+
+/// A sender and its limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SenderLimit {
+    /// Its address.
+    pub address: String,
+    /// The slug of the tenant that it belongs to, if it belongs to one.
+    pub tenant: Option<String>,
+    /// Its own rate; `None` if the configured default counts.
+    pub rate: Option<Rate>,
+    /// Who changed it last, if that was not done in SQL.
+    pub changed_by: Option<String>,
+    /// When it was changed last; `None` if it has no row of its own.
+    pub changed_at: Option<Timestamp>,
+    /// How far what is reserved reaches into the future.
+    pub ahead: Duration,
+    /// Jobs that wait in its line; at most [`COUNT_MAX`] are counted.
+    pub waiting: i64,
 }
 
-type Snapshot = Arc<HashMap<String, Entry>>;
-
-/// The copy in memory; cloning it is cheap. Questions wait for the first load, so that nobody takes a sender
-/// for one without a limit while the database is not there yet.
-#[derive(Clone)]
-pub struct SenderDirectory {
-    database: Database,
-    /// `None` until the first load.
-    snapshot: Arc<watch::Sender<Option<Snapshot>>>,
+/// A tenant's share of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantWeight {
+    /// Its slug.
+    pub tenant: String,
+    /// How many turns it gets where others get one.
+    pub weight: i32,
+    /// Who changed it last, if that was not done in SQL.
+    pub changed_by: Option<String>,
+    /// When.
+    pub changed_at: Timestamp,
 }
 
-impl SenderDirectory {
-    /// Loads the senders, and renews them every second until `stopping` is cancelled. While the database is away
-    /// the last copy stands.
-    #[must_use]
-    pub fn start(database: Database, stopping: CancellationToken) -> Self {
-        let snapshot = Arc::new(watch::Sender::new(None));
-        let renewal = renew(database.clone(), Arc::clone(&snapshot));
-        tokio::spawn(stopping.run_until_cancelled_owned(renewal));
-        Self { database, snapshot }
-    }
-
-    /// The sender's own rate, if it has one.
-    pub async fn rate_of(&self, address: &str) -> Option<Rate> {
-        self.current().await.get(address)?.rate
-    }
-
-    /// The tenant (its slug) that the sender belongs to, if it belongs to one.
-    pub async fn tenant_of(&self, address: &str) -> Option<String> {
-        self.current().await.get(address)?.tenant.clone()
-    }
-
-    /// Sets a sender's rate, or removes it; here at once, in other processes within a second.
-    ///
-    /// # Errors
-    /// The database's, classified.
-    pub async fn set_rate(&self, sender: &Sender, rate: Option<Rate>) -> Result<(), BatchFailure> {
-        let client = self.database.client().await?;
-        let statement = client.prepare_cached(SET_RATE).await.map_err(classify)?;
-        let per_second = rate.map(Rate::as_per_second);
-        client.execute(&statement, &[&sender.as_str(), &per_second]).await.map_err(classify)?;
-        drop(client);
-        self.reload().await
-    }
-
-    /// Gives a sender to a tenant, or to all; here at once, in other processes within a second.
-    ///
-    /// # Errors
-    /// The database's, classified.
-    pub async fn set_tenant(&self, sender: &Sender, tenant: Option<&Tenant>) -> Result<(), BatchFailure> {
-        let client = self.database.client().await?;
-        let statement = client.prepare_cached(SET_TENANT).await.map_err(classify)?;
-        client
-            .execute(&statement, &[&sender.as_str(), &tenant.map(Tenant::as_str)])
-            .await
-            .map_err(classify)?;
-        drop(client);
-        self.reload().await
-    }
-
-    async fn reload(&self) -> Result<(), BatchFailure> {
-        let fresh = load(&self.database).await?;
-        self.snapshot.send_replace(Some(fresh));
-        Ok(())
-    }
-
-    async fn current(&self) -> Snapshot {
-        let mut snapshot = self.snapshot.subscribe();
-        // We hold the sending side, so it can't close while we wait.
-        snapshot.wait_for(Option::is_some).await.ok().and_then(|loaded| loaded.clone()).unwrap_or_default()
-    }
-}
-
-async fn renew(database: Database, snapshot: Arc<watch::Sender<Option<Snapshot>>>) {
-    let mut ticks = tokio::time::interval(REFRESH_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_stale = false;
-    loop {
-        ticks.tick().await;
-        match load(&database).await {
-            Ok(fresh) => {
-                snapshot.send_replace(Some(fresh));
-                is_stale = false;
-            }
-            Err(error) => {
-                if !is_stale {
-                    tracing::warn!("the senders can't be renewed, the last copy stands: {error}");
-                }
-                is_stale = true;
-            }
-        }
-    }
-}
-
-async fn load(database: &Database) -> Result<Snapshot, BatchFailure> {
+/// Sets a sender's own rate.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn set_rate(
+    database: &Database,
+    sender: &Sender,
+    rate: Rate,
+    actor: &str,
+) -> Result<(), BatchFailure> {
+    check_words("actor", actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
-    let statement = client.prepare_cached(LOAD).await.map_err(classify)?;
-    let rows = client.query(&statement, &[&SENDERS_MAX]).await.map_err(classify)?;
-    let entry = |row: &tokio_postgres::Row| {
+    let statement = client.prepare_cached(SET_RATE).await.map_err(classify)?;
+    client
+        .execute(&statement, &[&sender.as_str(), &rate.as_per_second(), &actor])
+        .await
+        .map_err(classify)?;
+    Ok(())
+}
+
+/// Removes a sender's own rate, so that the configured default counts. Returns whether it had one.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn clear_rate(database: &Database, sender: &Sender, actor: &str) -> Result<bool, BatchFailure> {
+    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let client = database.client().await?;
+    let statement = client.prepare_cached(CLEAR_RATE).await.map_err(classify)?;
+    Ok(client.execute(&statement, &[&sender.as_str(), &actor]).await.map_err(classify)? == 1)
+}
+
+/// Gives a sender to a tenant, or to all.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn set_tenant(
+    database: &Database,
+    sender: &Sender,
+    tenant: Option<&Tenant>,
+) -> Result<(), BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(SET_TENANT).await.map_err(classify)?;
+    client
+        .execute(&statement, &[&sender.as_str(), &tenant.map(Tenant::as_str)])
+        .await
+        .map_err(classify)?;
+    Ok(())
+}
+
+/// Sets a tenant's weight, 1 to 100: in a lane it gets so many turns where others get one.
+///
+/// # Errors
+/// The database's, classified; [`BatchFailure::Data`] beyond 1 to 100.
+pub async fn set_weight(
+    database: &Database,
+    tenant: &Tenant,
+    weight: i32,
+    actor: &str,
+) -> Result<(), BatchFailure> {
+    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let client = database.client().await?;
+    let statement = client.prepare_cached(SET_WEIGHT).await.map_err(classify)?;
+    client.execute(&statement, &[&tenant.as_str(), &weight, &actor]).await.map_err(classify)?;
+    Ok(())
+}
+
+/// Senders that have a limit of their own or were limited by the default, by address; at most 1,000.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn list(database: &Database) -> Result<Vec<SenderLimit>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(LIST).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&LISTED_MAX, &COUNT_MAX]).await.map_err(classify)?;
+    let limit = |row: &Row| SenderLimit {
+        address: row.get("address"),
+        tenant: row.get("tenant"),
         // The table's CHECK keeps rates in range.
-        let rate = row.get::<_, Option<f64>>("rate").and_then(|rate| Rate::per_second(rate).ok());
-        (row.get("address"), Entry { tenant: row.get("tenant"), rate })
+        rate: row.get::<_, Option<f64>>("rate").and_then(|rate| Rate::per_second(rate).ok()),
+        changed_by: row.get("changed_by"),
+        changed_at: row.get("changed_at"),
+        ahead: Duration::try_from_secs_f64(row.get::<_, Option<f64>>("ahead_s").unwrap_or_default())
+            .unwrap_or_default(),
+        waiting: row.get("waiting"),
     };
-    if rows.len() as i64 == SENDERS_MAX {
-        tracing::error!(
-            most = SENDERS_MAX,
-            "facteur.senders holds more rows than are read: the rest has no rate"
-        );
-    }
-    Ok(Arc::new(rows.iter().map(entry).collect()))
+    Ok(rows.iter().map(limit).collect())
+}
+
+/// Tenants that have a weight of their own, by slug; at most 1,000.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn list_weights(database: &Database) -> Result<Vec<TenantWeight>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(LIST_WEIGHTS).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&LISTED_MAX]).await.map_err(classify)?;
+    let weight = |row: &Row| TenantWeight {
+        tenant: row.get("slug"),
+        weight: row.get("weight"),
+        changed_by: row.get("changed_by"),
+        changed_at: row.get("updated_at"),
+    };
+    Ok(rows.iter().map(weight).collect())
 }

@@ -41,7 +41,8 @@ const SETTLE_NEW: &str = concat!(
     ") SELECT id, turn FROM inserted"
 );
 
-/// A job that waits: an early copy never shortens its wait, and only the present turn may move it.
+/// A job that waits: an early copy never shortens its wait, and only the present turn may move it. One that was
+/// cancelled before it was seen has an empty fingerprint: whatever comes under its id is that job.
 const SETTLE_KNOWN: &str = concat!(
     settle_input!(),
     ", locked AS (SELECT j.id, j.status, j.turn, j.fingerprint FROM facteur.jobs j JOIN input USING (id) \
@@ -64,7 +65,7 @@ const SETTLE_KNOWN: &str = concat!(
         "SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
          FROM input i JOIN moved USING (id) WHERE i.status = 'dead'"
     ),
-    ") SELECT l.id, m.turn AS moved_to, l.fingerprint = i.fingerprint AS is_same \
+    ") SELECT l.id, m.turn AS moved_to, l.fingerprint IN (i.fingerprint, '') AS is_same \
      FROM locked l JOIN input i USING (id) LEFT JOIN moved m USING (id)"
 );
 

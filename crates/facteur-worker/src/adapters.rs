@@ -2,7 +2,6 @@
 //! job's life knows only "this item can't" and "we are stopping".
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::{Publication, PublishError, Publisher};
@@ -12,12 +11,13 @@ use facteur_core::gcra::Rate;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
+use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots, Stored};
 use facteur_core::limits::LADDER_DELAY_UNITS_MAX;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
-use facteur_postgres::{BatchFailure, SenderDirectory, Store, SubmitError, TemplateStore};
+use facteur_postgres::{BatchFailure, Directory, Store, Subject, SubmitError, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,9 @@ pub(crate) struct LanePorts {
     pub(crate) twilio: TwilioClient,
     pub(crate) pacer: Pacer<StoreSlots>,
     pub(crate) templates: TemplateStore,
-    pub(crate) senders: Arc<SenderDirectory>,
+    pub(crate) directory: Directory,
+    /// Whose ports these are.
+    pub(crate) lane: Lane,
     pub(crate) default_senders: DefaultSenders,
     pub(crate) default_rate: Option<Rate>,
     pub(crate) ladder_unit: Duration,
@@ -67,7 +69,7 @@ impl Ports for LanePorts {
             Channel::Whatsapp => self.default_senders.whatsapp.clone(),
         });
         let owner = match &sender {
-            Some(sender) => self.senders.tenant_of(sender.as_str()).await,
+            Some(sender) => self.directory.tenant_of(sender.as_str()).await,
             None => None,
         };
         let template = match &job.content {
@@ -77,11 +79,23 @@ impl Ports for LanePorts {
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
-        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold: None })
+        let subject = Subject {
+            bulk_id: job.bulk_id,
+            sender: sender.as_ref(),
+            tenant: &job.tenant,
+            lane: self.lane,
+            account: self.twilio.account_sid(),
+        };
+        let hold = self.directory.hold(subject).await;
+        let is_canceled = match job.bulk_id {
+            Some(bulk_id) => self.directory.is_canceled(bulk_id).await,
+            None => false,
+        };
+        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold, is_canceled })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {
-        let Some(rate) = self.senders.rate_of(sender.as_str()).await.or(self.default_rate) else {
+        let Some(rate) = self.directory.rate_of(sender.as_str()).await.or(self.default_rate) else {
             return Ok(Slot::Now);
         };
         self.pacer.slot(sender, rate, segments, may_wait).await.ok_or(PortError::Closed)

@@ -94,7 +94,7 @@ pub(crate) async fn measure_for_ever(database: Database, stopping: CancellationT
 }
 
 /// Whether to go on.
-async fn pause(interval: Duration, stopping: &CancellationToken) -> bool {
+pub(crate) async fn pause(interval: Duration, stopping: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(interval) => true,
         () = stopping.cancelled() => false,

@@ -8,6 +8,7 @@ mod duties;
 mod endings;
 mod keeper;
 mod lane_loop;
+mod lines;
 pub mod metrics;
 mod pacer;
 mod patience;

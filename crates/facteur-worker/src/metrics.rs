@@ -9,6 +9,8 @@ use facteur_core::lane::Lane;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
 use facteur_postgres::Swept;
+use facteur_postgres::lines::LineKind;
+use facteur_postgres::pauses::Pause;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::process::End;
@@ -64,6 +66,8 @@ metrics! {
     END_TO_END_SECONDS = "facteur_end_to_end_seconds", Histogram, ["lane"], "From the first publish of a job to Twilio's acceptance.";
     IN_FLIGHT = "facteur_in_flight", Gauge, ["lane"], "Jobs in the worker's hands.";
     OLDEST_WAITING_SECONDS = "facteur_oldest_waiting_seconds", Gauge, ["lane"], "Age of the oldest job that waits in the database.";
+    PAUSED = "facteur_paused", Gauge, ["scope"], "Pauses that stand, by what they are about.";
+    WAITING_IN_LINE = "facteur_waiting_in_line", Gauge, ["kind"], "Jobs that stand in a line, by what they wait for (rate, breaker or pause); counted up to 1,000,000, every 15 s.";
     CONSUMING = "facteur_consuming", Gauge, ["queue"], "1 while the broker hands out envelopes of this queue to this worker.";
     SINCE_ENVELOPE_SECONDS = "facteur_seconds_since_last_envelope", Gauge, ["queue"], "Time since an envelope of this queue came, or since the start.";
     PUBLISHER_CONNECTED = "facteur_publisher_connected", Gauge, [], "1 while the publishing connection stands.";
@@ -74,6 +78,7 @@ metrics! {
 }
 
 const ENDS: [&str; 4] = ["final", "waits", "not_ours", "buried"];
+const SCOPES: [&str; 5] = ["lane", "tenant", "sender", "integration", "bulk"];
 const DECIDED: [&str; 4] = ["finish", "retry", "park", "bury"];
 const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
@@ -120,6 +125,8 @@ pub fn describe() {
         counter!(DEAD_LETTERS, "reason" => code).absolute(0);
         counter!(FILED, "reason" => code).absolute(0);
     }
+    SCOPES.iter().for_each(|scope| gauge!(PAUSED, "scope" => *scope).set(0.0));
+    LineKind::ALL.into_iter().for_each(|kind| waiting_in_line(kind, 0));
     RELAYS.iter().for_each(|relay| counter!(RELAYED, "relay" => *relay).absolute(0));
     [DOUBLED, WOKEN, EXPIRED, LEASES_LOST].into_iter().for_each(|name| counter!(name).absolute(0));
     QUEUES.into_iter().for_each(|queue| consumer(queue, false, Duration::ZERO));
@@ -207,6 +214,17 @@ pub(crate) fn relayed(relay: &'static str, rows: usize) {
 
 pub(crate) fn oldest_waiting(lane: Lane, age: Duration) {
     gauge!(OLDEST_WAITING_SECONDS, "lane" => lane.as_str()).set(age.as_secs_f64());
+}
+
+pub(crate) fn paused(pauses: &[Pause]) {
+    for scope in SCOPES {
+        let count = pauses.iter().filter(|pause| pause.scope.kind() == scope).count();
+        gauge!(PAUSED, "scope" => scope).set(self::count(count));
+    }
+}
+
+pub(crate) fn waiting_in_line(kind: LineKind, jobs: i64) {
+    gauge!(WAITING_IN_LINE, "kind" => kind.as_str()).set(count(usize::try_from(jobs).unwrap_or_default()));
 }
 
 pub(crate) fn pool((in_use, _, max): (usize, usize, usize)) {

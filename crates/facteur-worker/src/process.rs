@@ -134,6 +134,7 @@ impl<P: Ports> Life<P> {
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
         let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token }).await? {
             Claim::Yours(attempt) => attempt,
+            Claim::Held(hold) => return self.join_line(content, row, hold).await,
             other => return self.not_ours(content, &row, other).await,
         };
         if let Err(wait) = self.reach_slot(slot, &ready, asked_at, attempt.deadline).await? {
@@ -204,7 +205,9 @@ impl<P: Ports> Life<P> {
                 Route::WaitingRoom => Ok(End::NotOurs),
             },
             Claim::Conflict => self.bury_conflict(content, row.id).await,
-            Claim::Yours(_) | Claim::Final(_) | Claim::Stale | Claim::Busy => Ok(End::NotOurs),
+            Claim::Yours(_) | Claim::Held(_) | Claim::Final(_) | Claim::Stale | Claim::Busy => {
+                Ok(End::NotOurs)
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use facteur_amqp::{AmqpConfig, Consumer, ConsumerHealthHandle, Names, Publisher,
 use facteur_core::gcra::Rate;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
-use facteur_postgres::{Database, DeadLetters, SenderDirectory, Store, TemplateStore};
+use facteur_postgres::{Database, DeadLetters, Directory, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::relay::Relay;
-use crate::{duties, keeper, lane_loop, metrics};
+use crate::{duties, keeper, lane_loop, lines, metrics};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -153,13 +153,13 @@ impl Worker {
             stopping,
             closing,
         };
-        let senders = Arc::new(SenderDirectory::start(parts.database.clone(), worker.stopping.clone()));
+        let directory = Directory::start(parts.database.clone(), worker.stopping.clone());
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
                 Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
                 Lane::Normal | Lane::Bulk => (&parts.database, &publisher),
             };
-            let store = Store::start(database.clone());
+            let store = Store::start(database.clone(), parts.twilio.account_sid());
             worker.stores.push(store.clone());
             let ports = LanePorts {
                 pacer: Pacer::new(StoreSlots { store: store.clone(), closing: worker.closing.clone() }),
@@ -167,7 +167,8 @@ impl Worker {
                 publisher: publisher.clone(),
                 twilio: parts.twilio.clone(),
                 templates: TemplateStore::new(database.clone()),
-                senders: Arc::clone(&senders),
+                directory: directory.clone(),
+                lane,
                 default_senders: parts.default_senders.clone(),
                 default_rate: parts.default_rate,
                 ladder_unit: parts.amqp.delay_unit,
@@ -181,6 +182,7 @@ impl Worker {
 
     fn start_lane(&mut self, lane: Lane, ports: LanePorts, parts: &WorkerParts, names: &Names) {
         let permits = parts.permits.of(lane).max(1);
+        let directory = ports.directory.clone();
         let life = Life {
             ports,
             clock: Clock::system(),
@@ -195,7 +197,8 @@ impl Worker {
         let (drain_max, stopping) = (parts.drain_max, self.stopping.clone());
         let (_pull, pulled) = tokio::sync::mpsc::channel(1);
         let permits = Arc::new(Semaphore::new(usize::from(permits)));
-        let sources = Sources { consumer, pulled, permits, weight_of: |_: &str| 1 };
+        let weight_of = move |tenant: &str| directory.weight_of(tenant);
+        let sources = Sources { consumer, pulled, permits, weight_of };
         let lane_loop = lane_loop::run(lane, sources, Arc::new(life), drain_max, stopping);
         self.tasks.spawn(async move { (lane.as_str(), lane_loop.await) });
     }
@@ -234,6 +237,9 @@ impl Worker {
             self.spawn("a relay of the outbox", relay.run(self.stopping.clone()));
         }
         let (database, stopping) = (parts.database.clone(), self.stopping.clone());
+        let lines = lines::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
+        self.spawn("the release of paused jobs", lines);
+        self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
         self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
         let repace = duties::repace_for_ever(database.clone(), parts.default_rate, stopping.clone());
         self.spawn("the pacing of displaced jobs", repace);

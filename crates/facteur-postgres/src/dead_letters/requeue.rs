@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
+use crate::words::{ACTOR_CHARS_MAX, check_words};
 
 /// How long a requeued job is worth sending, in hours, if its producer set no earlier end.
 const DEADLINE_HOURS: f64 = 24.0;
 /// Skipped letters that a report names; it counts all of them.
 const SKIPPED_NAMED_MAX: usize = 100;
-/// Longest name of an actor, and longest reason, in characters.
-const ACTOR_CHARS_MAX: usize = 200;
+/// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 1_000;
 
 const PICK_BY_FILTER: &str = "SELECT id, job_id FROM facteur.dead_letters \
@@ -202,13 +202,6 @@ pub(super) async fn requeue(
         }
     }
     Ok(report)
-}
-
-fn check_words(name: &str, text: &str, chars_max: usize) -> Result<(), BatchFailure> {
-    let is_fine = !text.trim().is_empty() && text.chars().count() <= chars_max && !text.contains('\0');
-    is_fine
-        .then_some(())
-        .ok_or_else(|| BatchFailure::Data(format!("the {name} has 1 to {chars_max} characters")))
 }
 
 async fn requeue_ids(

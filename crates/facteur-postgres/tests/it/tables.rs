@@ -3,7 +3,7 @@ use facteur_core::ids::Tenant;
 use facteur_core::job::Category;
 use facteur_core::phone::PhoneNumber;
 use facteur_core::sender::Sender;
-use facteur_postgres::{BatchFailure, SenderDirectory, TemplateStore, suppressions};
+use facteur_postgres::{BatchFailure, Directory, TemplateStore, senders, suppressions};
 use tokio_util::sync::CancellationToken;
 
 use crate::ground::ground;
@@ -82,21 +82,24 @@ async fn what_is_no_template_is_refused() {
 async fn rates_and_owners_of_senders_reach_every_process() {
     let ground = ground().await;
     let stopping = CancellationToken::new();
-    let ours = SenderDirectory::start(ground.database.clone(), stopping.clone());
-    let theirs = SenderDirectory::start(ground.database.clone(), stopping.clone());
+    let directory = Directory::start(ground.database.clone(), stopping.clone());
+    let database = &ground.database;
     let sender = Sender::parse("+33700000000").unwrap();
+    let address = sender.as_str();
     let rate = Rate::per_second(2.5).unwrap();
-    assert_eq!((ours.rate_of(sender.as_str()).await, ours.tenant_of(sender.as_str()).await), (None, None));
-    ours.set_rate(&sender, Some(rate)).await.unwrap();
-    ours.set_tenant(&sender, Some(&tenant("acme"))).await.unwrap();
-    assert_eq!(ours.rate_of(sender.as_str()).await, Some(rate));
-    assert_eq!(ours.tenant_of(sender.as_str()).await.as_deref(), Some("acme"));
-    while theirs.rate_of(sender.as_str()).await != Some(rate) {
+    assert_eq!((directory.rate_of(address).await, directory.tenant_of(address).await), (None, None));
+    senders::set_tenant(database, &sender, Some(&tenant("acme"))).await.unwrap();
+    senders::set_rate(database, &sender, rate, "cli:ada").await.unwrap();
+    while directory.rate_of(address).await != Some(rate) {
         tokio::task::yield_now().await;
     }
-    ours.set_rate(&sender, None).await.unwrap();
-    assert_eq!(ours.rate_of(sender.as_str()).await, None);
-    assert_eq!(ours.tenant_of(sender.as_str()).await.as_deref(), Some("acme"));
+    assert_eq!(directory.tenant_of(address).await.as_deref(), Some("acme"));
+    assert!(senders::clear_rate(database, &sender, "cli:ada").await.unwrap());
+    assert!(!senders::clear_rate(database, &sender, "cli:ada").await.unwrap());
+    while directory.rate_of(address).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(directory.tenant_of(address).await.as_deref(), Some("acme"));
     stopping.cancel();
 }
 

@@ -204,7 +204,7 @@ impl World {
             Content::Template { name, .. } if name == "hello" => Some(self.template.clone()),
             _ => None,
         };
-        Facts { sender, sender_owner, template, stored_text, hold: None }
+        Facts { sender, sender_owner, template, stored_text, hold: None, is_canceled: false }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {
