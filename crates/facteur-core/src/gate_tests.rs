@@ -70,6 +70,8 @@ fn what_is_held_back_stands_in_its_line_but_is_still_refused_or_scheduled_first(
         Verdict::Later(..)
     ));
     assert!(matches!(admit(&job(text("x")), held(), at(0), at(0)), Verdict::Refuse(Status::Expired, _)));
+    let canceled = Facts { is_canceled: true, sender: None, ..held() };
+    assert_eq!(refused(admit(&job(text("x")), canceled, at(60), at(0))), (Status::Canceled, Code::Canceled));
     let nameless = Facts { sender: None, ..held() };
     assert!(matches!(admit(&job(text("x")), nameless, at(60), at(0)), Verdict::Refuse(Status::Dead, _)));
 }

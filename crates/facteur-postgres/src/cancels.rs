@@ -50,8 +50,7 @@ const BULK: &str = "SELECT count(*) FILTER (WHERE j.status = ANY ($2::text[])) A
      FROM (SELECT id FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $1 ORDER BY id LIMIT $4) AS m \
      JOIN facteur.jobs j USING (id)";
 
-const OF_BULK: &str =
-    "SELECT reason, actor FROM facteur.bulk_cancels WHERE bulk_id = (SELECT bulk_id FROM facteur.messages WHERE id = $1)";
+const OF_BULK: &str = "SELECT reason, actor FROM facteur.bulk_cancels WHERE bulk_id = (SELECT bulk_id FROM facteur.messages WHERE id = $1)";
 
 /// What a cancellation of one job came to, or would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,23 +30,25 @@ const LIST: &str = "WITH RECURSIVE lines AS ( \
 const COUNT: &str = "SELECT count(*) FROM (SELECT FROM facteur.jobs \
          WHERE waits_for >= $1::text || ':' AND waits_for < $1::text || ';' LIMIT $2) AS n";
 
-/// The rows keep their place for the case that they have to go into another line.
+/// The rows keep their place for the case that they have to go into another line. One whose job does not wait any more
+/// (a receipt told that it was sent) only leaves the line.
 ///
 /// `$5`: seconds of grace before the sweep replaces the wake-up.
 const RELEASE: &str = "WITH room AS MATERIALIZED (SELECT greatest($4::int8 - count(*), 0) AS free FROM \
          (SELECT FROM facteur.outbox WHERE relay = $2 LIMIT $4) AS outstanding), \
-     locked AS (SELECT id, in_line_since FROM facteur.jobs \
-         WHERE waits_for = $1 AND lane = $2 AND status = 'waiting' \
+     locked AS (SELECT id, in_line_since, status = 'waiting' AS waits FROM facteur.jobs \
+         WHERE waits_for = $1 AND lane = $2 \
          ORDER BY in_line_since LIMIT (SELECT least(free, $3::int8) FROM room) FOR UPDATE SKIP LOCKED), \
+     gone AS (UPDATE facteur.jobs j SET waits_for = NULL FROM locked l WHERE j.id = l.id AND NOT l.waits), \
      moved AS (UPDATE facteur.jobs j SET waits_for = NULL, reason = $6, sentence = NULL, not_before = NULL, \
              due_at = least(j.deadline, clock_timestamp() + $5::float8 * interval '1 second'), \
              updated_at = clock_timestamp() \
-         FROM locked l WHERE j.id = l.id RETURNING j.id, j.turn, j.lane, l.in_line_since), \
+         FROM locked l WHERE j.id = l.id AND l.waits RETURNING j.id, j.turn, j.lane, l.in_line_since), \
      woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
          SELECT v.lane, 'jobs', 'send.' || v.lane, v.id, 'facteur.job.v1', \
                 m.headers || jsonb_build_object('facteur-turn', v.turn), m.document \
          FROM moved v JOIN facteur.messages m USING (id) ORDER BY v.in_line_since, v.id) \
-     SELECT count(*) FROM moved";
+     SELECT count(*) FROM locked";
 
 /// What the jobs of a line wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -220,7 +220,9 @@ fn until(end: PauseEnd, now: Timestamp) -> Result<Option<Timestamp>, String> {
         return Err(format!("the end of a pause lies in the future; {until:.0} is not after {now:.0}"));
     }
     if until > latest {
-        return Err(format!("a pause ends within a year, at the latest at {latest:.0}, or when it is resumed"));
+        return Err(format!(
+            "a pause ends within a year, at the latest at {latest:.0}, or when it is resumed"
+        ));
     }
     Ok(Some(until))
 }

@@ -88,10 +88,7 @@ pub async fn set_rate(
     check_words("actor", actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(SET_RATE).await.map_err(classify)?;
-    client
-        .execute(&statement, &[&sender.as_str(), &rate.as_per_second(), &actor])
-        .await
-        .map_err(classify)?;
+    client.execute(&statement, &[&sender.as_str(), &rate.as_per_second(), &actor]).await.map_err(classify)?;
     Ok(())
 }
 
@@ -117,10 +114,7 @@ pub async fn set_tenant(
 ) -> Result<(), BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(SET_TENANT).await.map_err(classify)?;
-    client
-        .execute(&statement, &[&sender.as_str(), &tenant.map(Tenant::as_str)])
-        .await
-        .map_err(classify)?;
+    client.execute(&statement, &[&sender.as_str(), &tenant.map(Tenant::as_str)]).await.map_err(classify)?;
     Ok(())
 }
 

@@ -41,7 +41,10 @@ impl Store {
             attempt_timeout: STATEMENT_TIMEOUT,
         };
         Self {
-            claims: Batcher::start(ClaimOperation { database: database.clone(), account: account.to_owned() }, config()),
+            claims: Batcher::start(
+                ClaimOperation { database: database.clone(), account: account.to_owned() },
+                config(),
+            ),
             records: Batcher::start(RecordOperation { database: database.clone() }, config()),
             settlements: Batcher::start(SettleOperation { database: database.clone() }, config()),
             database,

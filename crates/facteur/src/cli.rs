@@ -8,6 +8,12 @@ use uuid::Uuid;
 
 use crate::exit::Exit;
 
+mod control;
+
+pub use control::{
+    CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeArgs, ScopeName,
+};
+
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
 
@@ -65,6 +71,20 @@ pub enum Command {
     /// Lists dead letters, shows one, or sends them back to work.
     #[command(subcommand)]
     Dead(DeadCommand),
+    /// Pauses a lane, tenant, sender, integration or bulk: nothing of it leaves any more until somebody resumes it.
+    ///
+    /// What is claimed already still leaves. What is paused waits and ages: a message that expires meanwhile is not
+    /// sent later. Pausing again changes reason and end.
+    Pause(PauseCommand),
+    /// Ends a pause: what it held back leaves, the urgent lane first and in each the oldest first.
+    Resume(ResumeArgs),
+    /// Shows what cancelling a message, or a bulk, would do; does it with --yes.
+    ///
+    /// What has not left will not leave, also what no worker has seen yet. What is being sent can't be called back.
+    Cancel(CancelArgs),
+    /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
+    #[command(subcommand)]
+    Limits(LimitsCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.

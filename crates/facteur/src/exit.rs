@@ -15,7 +15,7 @@ pub enum Exit {
     Usage,
     /// `doctor` found a fault.
     NotReady,
-    /// There is no such message or dead letter (yet).
+    /// There is no such message, dead letter or pause (yet).
     NotFound,
     /// `send --wait` ended before the message did.
     StillOpen,
@@ -27,11 +27,12 @@ impl Exit {
         (Self::Done, "done"),
         (
             Self::Failed,
-            "failed; the message of `send --wait` was not sent; a part of a worker ended by itself",
+            "failed; the message of `send --wait` was not sent; that of `cancel` could not be withdrawn; a part of a \
+             worker ended by itself",
         ),
         (Self::Usage, "wrong command line or configuration"),
         (Self::NotReady, "`doctor` found a fault"),
-        (Self::NotFound, "no such message or dead letter, or not seen yet"),
+        (Self::NotFound, "no such message, dead letter or pause, or not seen yet"),
         (Self::StillOpen, "`send --wait` ended before the message did: it is published and goes on"),
     ];
 

@@ -58,6 +58,25 @@ impl Fixture {
         self.client().await.query_one(query, &[]).await.unwrap().get(0)
     }
 
+    /// So many jobs of a lane, with their messages, that wait in a line (or in none); the first is the oldest.
+    pub(crate) async fn waiting(&self, count: u32, lane: &str, line: Option<&str>, bulk: Option<Uuid>) {
+        let text = |value: Option<String>| value.map_or("NULL".to_owned(), |value| format!("'{value}'"));
+        let (line, bulk) = (text(line.map(str::to_owned)), text(bulk.map(|id| id.to_string())));
+        self.sql(&format!(
+            "WITH made AS (INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, turn, due_at, deadline, \
+                     waits_for, in_line_since) \
+                 SELECT gen_random_uuid(), '\\x01', 'default', '{lane}', 'waiting', 'paused', 1, \
+                     clock_timestamp() + interval '1 day', clock_timestamp() + interval '1 day', {line}, \
+                     clock_timestamp() - interval '1 hour' + n * interval '1 millisecond' \
+                 FROM generate_series(1, {count}) AS n RETURNING id) \
+             INSERT INTO facteur.messages (id, tenant, lane, category, channel, recipient, sender, segments, document, \
+                 headers, bulk_id) \
+             SELECT id, 'default', '{lane}', 'marketing', 'sms', '+33612345678', '+15005550006', 1, '{{}}', '{{}}', {bulk} \
+             FROM made"
+        ))
+        .await;
+    }
+
     pub(crate) async fn status(&self, row: &JobRow) -> String {
         self.text(&format!("SELECT status FROM facteur.jobs WHERE id = '{}'", row.id))
             .await

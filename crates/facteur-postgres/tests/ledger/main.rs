@@ -1,9 +1,15 @@
 //! The ledger on a real Postgres: claim, record, settlement, sweep and slots.
 
 #[cfg(test)]
+mod cancels;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod lines;
+#[cfg(test)]
+mod pauses;
 #[cfg(test)]
 mod records;
 #[cfg(test)]

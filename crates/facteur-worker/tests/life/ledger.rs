@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use facteur_core::Timestamp;
 use facteur_core::envelope::{EnvelopeContent, HEADER_TURN, HeaderValue};
+use facteur_core::hold::{Hold, Scope};
 use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, Turn};
+use facteur_core::lane::Lane;
 use facteur_core::ledger::{Attempt, Claim, ClaimRequest, JobRow, Record, Recorded, Settled, Settlement};
 use facteur_core::limits::{CLAIM_LEASE, WAKE_UP_GRACE};
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::status::Status;
+
+/// The one pause that there is.
+pub(crate) const PAUSE: Hold = Hold::Pause(Scope::Lane(Lane::Normal));
 
 /// A job's row, with its message.
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) parks: u32,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) due_at: Option<Timestamp>,
+    /// The line in which it stands.
+    pub(crate) hold: Option<Hold>,
     token: Option<ClaimToken>,
     updated_at: Timestamp,
 }
@@ -48,6 +55,8 @@ pub(crate) struct Ledger {
     suppressions: BTreeSet<(String, String, String)>,
     /// By which job's attempt a recipient opted out, and when that was recorded.
     pub(crate) opt_outs: Vec<(JobId, AttemptNumber, Timestamp)>,
+    /// Whether the lane normal is paused.
+    pub(crate) is_paused: bool,
     /// Every change of a row's status, the first one from `None`.
     pub(crate) moves: Vec<(JobId, Option<Status>, Status)>,
 }
@@ -79,11 +88,14 @@ impl Ledger {
             if self.is_suppressed(&row.job) {
                 return self.end_at_claim(id, Status::Suppressed, ReasonCode::Suppressed, now);
             }
+            if let Some(hold) = self.pause_of(&row.job) {
+                return Claim::Held(hold);
+            }
         }
         let Some(row) = self.move_to(id, Status::Sending, None, now) else {
             return Claim::Busy;
         };
-        row.not_before = None;
+        (row.not_before, row.hold) = (None, None);
         row.due_at = Some(later(now, CLAIM_LEASE));
         row.attempt += i32::from(!is_again);
         row.token = Some(request.token);
@@ -101,6 +113,8 @@ impl Ledger {
             (Status::Expired, Some(ReasonCode::Expired))
         } else if self.is_suppressed(&request.row) {
             (Status::Suppressed, Some(ReasonCode::Suppressed))
+        } else if let Some(hold) = self.pause_of(&request.row) {
+            return Claim::Held(hold);
         } else {
             (Status::Sending, None)
         };
@@ -210,6 +224,10 @@ impl Ledger {
             row.not_before = Some(row.not_before.map_or(at, |earlier| earlier.max(at)));
             row.due_at = row.not_before;
         }
+        row.hold.clone_from(&next.hold);
+        if row.hold.is_some() {
+            (row.not_before, row.due_at) = (None, Some(row.job.deadline));
+        }
         let turn = row.turn;
         if next.status == Status::Dead {
             self.bury(job, next.reason.clone());
@@ -245,9 +263,28 @@ impl Ledger {
         }
     }
 
+    /// What is paused of a job.
+    pub(crate) fn pause_of(&self, job: &JobRow) -> Option<Hold> {
+        (self.is_paused && job.lane == Lane::Normal).then_some(PAUSE)
+    }
+
+    /// Lets everybody out of the line of a pause that has ended, as the duty does. Whether there was somebody.
+    pub(crate) fn release_line(&mut self, now: Timestamp) -> bool {
+        let waits = |row: &Row| row.hold.is_some() && row.status == Status::Waiting;
+        let line: Vec<JobId> = self.rows.iter().filter(|(_, row)| waits(row)).map(|(id, _)| *id).collect();
+        for id in &line {
+            if let Some(row) = self.move_to(*id, Status::Waiting, Some(ReasonCode::Resumed), now) {
+                (row.hold, row.due_at) = (None, Some(later(now, WAKE_UP_GRACE)));
+                let wake_up = wake_up(&row.job, row.turn);
+                self.outbox.push(wake_up);
+            }
+        }
+        !line.is_empty()
+    }
+
     fn end_in_sweep(&mut self, id: JobId, status: Status, reason: Option<ReasonCode>, now: Timestamp) {
         if let Some(row) = self.move_to(id, status, reason, now) {
-            row.due_at = None;
+            (row.due_at, row.hold) = (None, None);
         }
     }
 
@@ -274,6 +311,7 @@ impl Ledger {
             parks: 0,
             not_before: None,
             due_at: None,
+            hold: None,
             token: None,
             updated_at: now,
         })

@@ -46,6 +46,10 @@ pub(crate) enum Op {
     Kill { worker: usize },
     /// Somebody edits the template.
     EditTemplate,
+    /// Somebody pauses the lane normal.
+    Pause,
+    /// Somebody resumes it.
+    Resume,
 }
 
 /// Draws a list.
@@ -70,7 +74,9 @@ fn draw_one(dice: &mut StdRng) -> Op {
         91..92 => Op::Sweep,
         92..94 => Op::Stop { worker: dice.random_range(0..2) },
         94..97 => Op::Start { worker: dice.random_range(0..2) },
-        97..99 => Op::Kill { worker: dice.random_range(0..2) },
+        97..98 => Op::Kill { worker: dice.random_range(0..2) },
+        98..99 if dice.random() => Op::Resume,
+        98..99 => Op::Pause,
         _ => Op::EditTemplate,
     }
 }

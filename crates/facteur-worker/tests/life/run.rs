@@ -118,12 +118,15 @@ impl Run {
             Op::RefuseRow => world.faults.refused_rows += 1,
             Op::Sweep => world.sweep(),
             Op::EditTemplate => world.template.push('!'),
+            Op::Pause => world.pause(),
+            Op::Resume => world.resume(),
             Op::Advance { .. } | Op::Stop { .. } | Op::Start { .. } | Op::Kill { .. } => {}
         }
     }
 
     /// Lets everything that is under way come to its end. Whether it did.
     async fn come_to_rest(&mut self) -> bool {
+        self.shared.world().resume();
         // A life that ended in an error leaves its envelope to the next worker, once more at most per fault.
         for _ in 0..100 {
             for worker in 0..self.workers.len() {

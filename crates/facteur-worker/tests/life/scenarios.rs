@@ -61,6 +61,22 @@ fn of_one_call() -> Vec<Scenario> {
         with("no answer in time", Behaviour::Slow { ms: 40_000 }, UNCERTAIN),
         with("slow answer", Behaviour::Slow { ms: 20_000 }, SENT),
         scenario("template", vec![Op::Publish(Kind::Template)], vec![SENT]),
+        scenario(
+            "paused",
+            vec![
+                Op::Pause,
+                Op::Publish(Kind::Plain),
+                Op::Publish(Kind::Otp),
+                Op::Advance { ms: 60_000 },
+                Op::Resume,
+            ],
+            vec![SENT, SENT],
+        ),
+        scenario(
+            "expires in a pause",
+            vec![Op::Pause, Op::Publish(Kind::Expiring { in_s: 30 }), Op::Advance { ms: 60_000 }],
+            vec![Some((Status::Expired, Some(Code::Expired)))],
+        ),
         scenario("scheduled", vec![Op::Publish(Kind::Scheduled { in_s: 3_600 })], vec![SENT]),
     ]
 }

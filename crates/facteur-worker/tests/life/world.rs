@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::broker::{Broker, Held, Tag};
 use crate::jobs::{self, FOREIGN_SENDER, Kind, Published};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, PAUSE};
 use crate::limiter::Limiter;
 use crate::ops::When;
 use crate::twilio::Twilio;
@@ -62,6 +62,8 @@ pub(crate) struct Faults {
     pub(crate) repeats: u32,
     /// How many rows of claims of new jobs, and of records, the database can't store.
     pub(crate) refused_rows: u32,
+    /// How many jobs still hear of a pause after it has ended.
+    pub(crate) echoes: u32,
 }
 
 /// What is known of a claim that was granted.
@@ -134,11 +136,33 @@ impl World {
         if self.next_sweep().is_some_and(|at| at <= Instant::now()) {
             self.sweep();
         }
+        if !self.ledger.is_paused && self.ledger.release_line(self.clock.now()) {
+            self.relay();
+        }
     }
 
     pub(crate) fn sweep(&mut self) {
         self.ledger.sweep(self.clock.now());
-        // The relay: published first and deleted then, so that a lost confirm makes a copy.
+        self.relay();
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.ledger.is_paused = true;
+    }
+
+    pub(crate) fn resume(&mut self) {
+        if std::mem::take(&mut self.ledger.is_paused) {
+            self.faults.echoes = 2;
+        }
+    }
+
+    /// What a worker has heard of the pause: of its beginning half of the time, and of its end late.
+    fn heard_pause(&mut self) -> bool {
+        if self.ledger.is_paused { self.dice.random() } else { take_one(&mut self.faults.echoes) }
+    }
+
+    fn relay(&mut self) {
+        // Published first and deleted then, so that a lost confirm makes a copy.
         for content in std::mem::take(&mut self.ledger.outbox) {
             if self.is_repeated() {
                 self.broker.publish(content.clone());
@@ -193,7 +217,7 @@ impl World {
         self.broker.redeliver(worker);
     }
 
-    pub(crate) fn facts(&self, job: &Job, turn: Turn) -> Facts {
+    pub(crate) fn facts(&mut self, job: &Job, turn: Turn) -> Facts {
         let row = self.ledger.rows.get(&job.id).filter(|_| turn != Turn::default());
         let stored_text = row.and_then(|row| row.job.text.clone());
         let sender = row.and_then(|row| row.job.sender.clone()).or_else(|| job.sender.clone());
@@ -204,12 +228,17 @@ impl World {
             Content::Template { name, .. } if name == "hello" => Some(self.template.clone()),
             _ => None,
         };
-        Facts { sender, sender_owner, template, stored_text, hold: None, is_canceled: false }
+        let hold = self.heard_pause().then_some(PAUSE);
+        Facts { sender, sender_owner, template, stored_text, hold, is_canceled: false }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {
         let claim = self.ledger.claim(request, self.clock.now());
         if let Claim::Yours(attempt) = &claim {
+            let was_granted = self.grants.contains_key(&(request.row.id, attempt.number.0));
+            if !was_granted && self.ledger.pause_of(&request.row).is_some() {
+                self.broken.push(format!("{} was claimed while its lane was paused", request.row.id));
+            }
             let grant = Grant { asked_at, envelope_turn: request.row.turn, worker };
             self.grants.insert((request.row.id, attempt.number.0), grant);
         }
@@ -256,6 +285,7 @@ impl World {
                 let is_on_time = row.due_at.is_some() && row.due_at <= row.not_before;
                 row.status.is_final()
                     || row.status == Status::Sending
+                    || row.hold.is_some()
                     || is_on_time
                     || self.broker.holds(held.job, Some(row.turn))
                     // It stepped aside before it was known whether its turn is stale.

@@ -1,11 +1,14 @@
 //! The subcommands, one file each.
 
 mod adapters;
+pub mod cancel;
 pub mod completions;
 pub mod config;
 pub mod dead;
 pub mod doctor;
+pub mod limits;
 pub mod migrate;
+pub mod pause;
 pub mod send;
 pub mod status;
 pub mod up;
@@ -44,6 +47,10 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Send(args) => until_done(send::run(args, &ready(Role::Command)?.config, output)),
         Command::Status(args) => until_done(status::run(args, &ready(Role::Command)?.config, output)),
         Command::Doctor => until_done(doctor::run(&ready(Role::Command)?, output)),
+        Command::Pause(command) => until_done(pause::run(command, &ready(Role::Command)?.config, output)),
+        Command::Resume(args) => until_done(pause::resume(args, &ready(Role::Command)?.config, output)),
+        Command::Cancel(args) => until_done(cancel::run(args, &ready(Role::Command)?.config, output)),
+        Command::Limits(command) => until_done(limits::run(command, &ready(Role::Command)?.config, output)),
         Command::Dead(command) => until_done(dead::run(command, &ready(Role::Command)?.config, output)),
     }
 }

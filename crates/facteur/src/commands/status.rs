@@ -1,9 +1,11 @@
 //! `facteur status`: the story of one message.
 
+use facteur_core::hold::Hold;
 use facteur_core::ids::JobId;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use facteur_core::{Timestamp, twilio_errors};
+use facteur_postgres::Database;
 use facteur_postgres::messages::{self, AttemptFacts, MessageFacts, Story};
 use serde::Serialize;
 use uuid::Uuid;
@@ -31,6 +33,15 @@ struct Told {
     sid: Option<String>,
     attempts: Vec<ToldAttempt>,
     dead_letters: Vec<ToldLetter>,
+    /// The line in which it waits, such as rate:+33700000001 or pause:lane:bulk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+    /// By whom it is paused, why and until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause: Option<ToldPause>,
+    /// For a message that was cancelled before it was seen: the age of the oldest that waits in each lane, in seconds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    oldest_waiting_s: Vec<(&'static str, u64)>,
     created_at: Timestamp,
     updated_at: Timestamp,
     /// What comes next, for a person.
@@ -71,6 +82,14 @@ struct ToldLetter {
     sentence: String,
 }
 
+#[derive(Serialize)]
+struct ToldPause {
+    by: String,
+    reason: String,
+    since: Timestamp,
+    until: Option<Timestamp>,
+}
+
 /// A message that the database doesn't know.
 #[derive(Serialize)]
 struct NotSeen {
@@ -87,14 +106,19 @@ struct NotSeen {
 pub async fn run(args: &IdArgs, config: &Config, output: Output) -> anyhow::Result<Exit> {
     let database = adapters::database(config, "status").await?;
     let Some(story) = messages::story(&database, JobId(args.id)).await? else {
-        let oldest = messages::oldest_waiting(&database).await?;
-        let oldest_waiting_s = oldest.into_iter().map(|(lane, age)| (lane.as_str(), age.as_secs())).collect();
+        let oldest_waiting_s = oldest_waiting_s(&database).await?;
         let not_seen = NotSeen { id: args.id, status: "not_seen_yet", oldest_waiting_s };
         output.show(&not_seen, NotSeen::as_text)?;
         return Ok(Exit::NotFound);
     };
-    output.show(&Told::of(story), Told::as_text)?;
+    let oldest_waiting_s = if story.is_unseen { oldest_waiting_s(&database).await? } else { Vec::new() };
+    output.show(&Told { oldest_waiting_s, ..Told::of(story) }, Told::as_text)?;
     Ok(Exit::Done)
+}
+
+async fn oldest_waiting_s(database: &Database) -> anyhow::Result<Vec<(&'static str, u64)>> {
+    let oldest = messages::oldest_waiting(database).await?;
+    Ok(oldest.into_iter().map(|(lane, age)| (lane.as_str(), age.as_secs())).collect())
 }
 
 fn advice(code: &str) -> Option<&'static str> {
@@ -106,6 +130,7 @@ fn next(job: &Story) -> String {
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
     match job.status {
         Status::Scheduled => format!("it is released {}", at(job.not_before)),
+        Status::Waiting if job.hold.is_some() => next_in_line(job),
         Status::Waiting | Status::Retrying => {
             format!("the next try comes {}, and none after {:.0}", at(job.not_before), job.deadline)
         }
@@ -132,6 +157,24 @@ fn next(job: &Story) -> String {
     }
 }
 
+fn next_in_line(job: &Story) -> String {
+    let what = match (&job.hold, &job.pause) {
+        (Some(Hold::Pause(_)), Some(pause)) => {
+            let until = pause.until.map_or_else(
+                || "when it is resumed".to_owned(),
+                |at| format!("at {at:.0}, or when it is resumed"),
+            );
+            let (actor, reason, since) = (&pause.actor, &pause.reason, pause.created_at);
+            format!("it is paused since {since:.0} by {actor} ({reason}) and goes on {until}")
+        }
+        (Some(Hold::Pause(_)), None) => "the pause has ended, and it is let out now".to_owned(),
+        (Some(Hold::Breaker(_)), _) => "it goes on when the breaker closes".to_owned(),
+        (Some(Hold::Rate(sender)), _) => format!("its turn comes in the line of the sender {sender}"),
+        (None, _) => "its turn comes".to_owned(),
+    };
+    format!("{what}; not after {:.0}", job.deadline)
+}
+
 impl Told {
     fn of(story: Story) -> Self {
         let (sid, next) = (story.sid().map(str::to_owned), next(&story));
@@ -153,6 +196,14 @@ impl Told {
             sid,
             attempts: story.attempts.into_iter().map(ToldAttempt::of).collect(),
             dead_letters: letters.collect(),
+            waits_for: story.hold.as_ref().map(ToString::to_string),
+            pause: story.pause.map(|pause| ToldPause {
+                by: pause.actor,
+                reason: pause.reason,
+                since: pause.created_at,
+                until: pause.until,
+            }),
+            oldest_waiting_s: Vec::new(),
             created_at: story.created_at,
             updated_at: story.updated_at,
             next,
@@ -178,6 +229,9 @@ impl Told {
         for letter in &self.dead_letters {
             let ToldLetter { id, code, state, sentence } = letter;
             lines.push(format!("dead letter {id} ({state}): {code}: {sentence}"));
+        }
+        if !self.oldest_waiting_s.is_empty() {
+            lines.push(format!("oldest waiting: {}", ages_as_text(&self.oldest_waiting_s)));
         }
         lines.push(format!("next: {}", self.next));
         lines.join("\n")
@@ -233,10 +287,13 @@ impl ToldAttempt {
     }
 }
 
+fn ages_as_text(ages: &[(&'static str, u64)]) -> String {
+    ages.iter().map(|(lane, age)| format!("{lane} {age} s")).collect::<Vec<_>>().join(", ")
+}
+
 impl NotSeen {
     fn as_text(&self) -> String {
-        let ages = self.oldest_waiting_s.iter().map(|(lane, age)| format!("{lane} {age} s"));
-        let ages = ages.collect::<Vec<_>>().join(", ");
+        let ages = ages_as_text(&self.oldest_waiting_s);
         let wait = if ages.is_empty() {
             "no job that was seen waits".to_owned()
         } else {

@@ -5,6 +5,8 @@ mod binary;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod pages;

@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod pauses;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod system;
