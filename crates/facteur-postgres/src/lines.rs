@@ -11,7 +11,7 @@ use crate::pool::Database;
 /// Most lines of one kind that are looked at.
 const LINES_MAX: i64 = 10_000;
 /// Beyond so many jobs a line is only called longer.
-pub const COUNT_MAX: i64 = 1_000_000;
+pub const COUNT_MAX: i64 = 100_000;
 /// Most wake-ups of a lane that stand in the outbox when more are put there: its relay is never far behind, and what
 /// comes meanwhile is not far behind them.
 const OUTSTANDING_MAX: i64 = 5_000;

@@ -67,7 +67,7 @@ metrics! {
     IN_FLIGHT = "facteur_in_flight", Gauge, ["lane"], "Jobs in the worker's hands.";
     OLDEST_WAITING_SECONDS = "facteur_oldest_waiting_seconds", Gauge, ["lane"], "Age of the oldest job that waits in the database.";
     PAUSED = "facteur_paused", Gauge, ["scope"], "Pauses that stand, by what they are about.";
-    WAITING_IN_LINE = "facteur_waiting_in_line", Gauge, ["kind"], "Jobs that stand in a line, by what they wait for (rate, breaker or pause); counted up to 1,000,000, every 15 s.";
+    WAITING_IN_LINE = "facteur_waiting_in_line", Gauge, ["kind"], "Jobs that stand in a line, by what they wait for (rate, breaker or pause); counted up to 100,000, every 15 s.";
     CONSUMING = "facteur_consuming", Gauge, ["queue"], "1 while the broker hands out envelopes of this queue to this worker.";
     SINCE_ENVELOPE_SECONDS = "facteur_seconds_since_last_envelope", Gauge, ["queue"], "Time since an envelope of this queue came, or since the start.";
     PUBLISHER_CONNECTED = "facteur_publisher_connected", Gauge, [], "1 while the publishing connection stands.";

@@ -10,9 +10,7 @@ use crate::exit::Exit;
 
 mod control;
 
-pub use control::{
-    CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeArgs, ScopeName,
-};
+pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;

@@ -22,21 +22,13 @@ pub enum PauseList {
     List,
 }
 
-/// What is paused or resumed.
-#[derive(Debug, Args)]
-pub struct ScopeArgs {
-    /// What kind of thing.
-    pub scope: ScopeName,
-    /// Which one: the lane's name, the tenant, the sender's address, the account's SID, or the bulk's id.
-    pub key: String,
-}
-
 /// Options of `pause`.
 #[derive(Debug, Args)]
 pub struct PauseArgs {
-    /// What to pause.
-    #[command(flatten)]
-    pub scope: ScopeArgs,
+    /// What kind of thing to pause.
+    pub scope: ScopeName,
+    /// Which one: the lane's name, the tenant, the sender's address, the account's SID, or the bulk's id.
+    pub key: String,
     /// Why, for whoever asks why nothing leaves.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -51,9 +43,10 @@ pub struct PauseArgs {
 /// Options of `resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// What to resume.
-    #[command(flatten)]
-    pub scope: ScopeArgs,
+    /// What kind of thing to resume.
+    pub scope: ScopeName,
+    /// Which one: the lane's name, the tenant, the sender's address, the account's SID, or the bulk's id.
+    pub key: String,
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -125,7 +118,20 @@ pub enum ScopeName {
 mod tests {
     use clap::Parser;
 
-    use crate::cli::Cli;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn a_pause_is_told_from_the_list_of_pauses() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(["facteur", "pause"].into_iter().chain(line.split(' '))).unwrap();
+            match cli.command {
+                Command::Pause(command) => (command.list.is_some(), command.pause.is_some()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(parse("lane bulk --reason fire"), (false, true));
+        assert_eq!(parse("list"), (true, false));
+    }
 
     #[test]
     fn a_pause_names_what_and_why_and_at_most_one_end() {

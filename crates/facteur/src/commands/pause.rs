@@ -14,7 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::adapters;
-use crate::cli::{PauseArgs, PauseCommand, ResumeArgs, ScopeArgs, ScopeName};
+use crate::cli::{PauseArgs, PauseCommand, ResumeArgs, ScopeName};
 use crate::config::{self, Config, Problems};
 use crate::exit::Exit;
 use crate::output::{Output, table};
@@ -69,7 +69,7 @@ struct Paused {
 }
 
 async fn pause(args: &PauseArgs, config: &Config, output: Output) -> anyhow::Result<Exit> {
-    let (scope, end) = (scope(&args.scope, config)?, end(args)?);
+    let (scope, end) = (scope(args.scope, &args.key, config)?, end(args)?);
     let database = adapters::database(config, "pause").await?;
     let made = pauses::pause(&database, &scope, &args.reason, &config::user(), end).await;
     let (pause, was_paused) = made.map_err(wrong_or_failed)?;
@@ -101,7 +101,7 @@ impl Paused {
 /// # Errors
 /// As [`run`].
 pub async fn resume(args: &ResumeArgs, config: &Config, output: Output) -> anyhow::Result<Exit> {
-    let scope = scope(&args.scope, config)?;
+    let scope = scope(args.scope, &args.key, config)?;
     let database = adapters::database(config, "resume").await?;
     let ended = pauses::resume(&database, &scope, args.reason.as_deref(), &config::user()).await;
     match ended.map_err(wrong_or_failed)? {
@@ -172,10 +172,10 @@ impl Listed {
 }
 
 /// What a person named.
-fn scope(args: &ScopeArgs, config: &Config) -> Result<Scope, Problems> {
-    let key = args.key.trim();
+fn scope(name: ScopeName, key: &str, config: &Config) -> Result<Scope, Problems> {
+    let key = key.trim();
     let refused = |why: String| Problems(vec![why]);
-    match args.scope {
+    match name {
         ScopeName::Lane => Lane::from_name(key).map(Scope::Lane).ok_or_else(|| {
             refused(format!("there is no lane `{key}`; the lanes are urgent, normal and bulk"))
         }),
