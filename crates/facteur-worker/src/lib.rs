@@ -3,16 +3,19 @@
 //! Start with [`process`]: it is one job's life, read from top to bottom.
 
 mod adapters;
+mod anchor;
 pub mod clock;
 mod duties;
 mod endings;
 mod keeper;
 mod lane_loop;
+mod lines;
 pub mod metrics;
 mod pacer;
 mod patience;
 pub mod ports;
 pub mod process;
+mod pump;
 mod relay;
 mod rows;
 pub mod worker;

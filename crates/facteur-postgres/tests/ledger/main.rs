@@ -5,6 +5,8 @@ mod claims;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod settlements;
