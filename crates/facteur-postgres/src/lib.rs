@@ -28,7 +28,7 @@ pub use batcher::{BatchOperation, Batcher, BatcherConfig, SubmitError};
 pub use connect_error::ConnectError;
 pub use dead_letters::{DeadLetters, Filed};
 pub use inspect::{Inspection, inspect};
-pub use line::{PULL_JOBS_MAX, RateLines};
+pub use line::{AHEAD_MAX, PULL_JOBS_MAX, RateLines, Standing};
 pub use outbox::{Outbox, OutboxBatch, OutboxRow};
 pub use pool::{Client, Database, PostgresConfig, connect, wait_until_reachable};
 pub use senders::SenderDirectory;

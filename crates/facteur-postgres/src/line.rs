@@ -15,7 +15,7 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
-use crate::pool::Database;
+use crate::pool::{Client, Database};
 use crate::slots::{self, clock};
 
 /// Most jobs of one lane in one pull.
@@ -185,18 +185,49 @@ impl RateLines {
     }
 }
 
+/// A look at so many of those before it, and no more.
+const STANDING: &str = "SELECT (SELECT rate FROM facteur.rate_slots WHERE sender = $4) AS rate, \
+         (SELECT count(*) FROM (SELECT FROM facteur.jobs j WHERE j.waits_for = $1 AND j.lane = $2 \
+              AND j.in_line_since < $3 LIMIT $5) AS before) AS ahead";
+
+/// Most of those before a job who are counted.
+pub const AHEAD_MAX: i64 = 10_000;
+
+/// Where a job stands in a line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// What the line waits for, as stored.
+    pub line: String,
+    /// How many of its lane stand before it; [`AHEAD_MAX`] stands for more, too.
+    pub ahead: i64,
+    /// The rate of the sender for which it waits, in segments a second.
+    pub per_second: Option<f64>,
+}
+
+/// Where a job of `lane` stands that joined `line` then.
+pub(crate) async fn standing(
+    client: &Client,
+    line: String,
+    lane: &str,
+    since: Option<Timestamp>,
+) -> Result<Standing, BatchFailure> {
+    let statement = client.prepare_cached(STANDING).await.map_err(classify)?;
+    let sender = line.strip_prefix("rate:").unwrap_or_default();
+    let parameters: [&(dyn ToSql + Sync); 5] = [&line, &lane, &since, &sender, &AHEAD_MAX];
+    let row = client.query_one(&statement, &parameters).await.map_err(classify)?;
+    Ok(Standing { ahead: row.get("ahead"), per_second: row.get("rate"), line })
+}
+
 fn read(first: &Row, rows: &[Row], capacity: Capacity) -> Pull {
-    let slots: i64 = first.get("slots");
+    let (room, jobs): (i64, Vec<PulledJob>) = (first.get("slots"), rows.iter().filter_map(job).collect());
+    // Fewer were found than were asked for, and each of them got a place.
     let is_exhausted = |lane: &Lane| {
-        let asked = i64::from(capacity.of(*lane).min(PULL_JOBS_MAX)).min(slots);
-        asked > first.get::<_, i64>(lane.as_str())
+        let asked = i64::from(capacity.of(*lane).min(PULL_JOBS_MAX)).min(room);
+        let found: i64 = first.get(lane.as_str());
+        found < asked && found == jobs.iter().filter(|job| job.lane == *lane).count() as i64
     };
-    Pull {
-        reading: slots::reading(first),
-        jobs: rows.iter().filter_map(job).collect(),
-        tat: first.get("tat"),
-        exhausted: Lane::ALL.into_iter().filter(is_exhausted).collect(),
-    }
+    let exhausted = Lane::ALL.into_iter().filter(is_exhausted).collect();
+    Pull { reading: slots::reading(first), jobs, tat: first.get("tat"), exhausted }
 }
 
 fn job(row: &Row) -> Option<PulledJob> {

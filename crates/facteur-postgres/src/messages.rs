@@ -16,10 +16,11 @@ use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::dead_letters::{self, LetterState, LetterSummary};
+use crate::line::{self, Standing};
 use crate::pool::{Client, Database};
 
 const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
-         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, \
+         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, j.waits_for, j.in_line_since, \
          m.id IS NOT NULL AS has_message, m.category, m.channel, m.recipient, m.sender, m.segments, m.bulk_id, \
          m.enqueued_at, m.expires_at \
      FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
@@ -67,6 +68,8 @@ pub struct Story {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Where it stands in a line, if it stands in one.
+    pub line: Option<Standing>,
     /// What is sent; `None` if it could not be read.
     pub message: Option<MessageFacts>,
     /// Every call that left for Twilio, the first first.
@@ -153,7 +156,11 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
     let Some(row) = row else { return Ok(story_of_letters(id, dead_letters)) };
     let message = row.get::<_, bool>("has_message").then(|| message_facts(&row));
     let attempts = attempts(&client, id).await?;
-    Ok(Some(Story { message, attempts, dead_letters, ..job_state(&row) }))
+    let line = match row.get::<_, Option<String>>("waits_for") {
+        Some(line) => Some(line::standing(&client, line, row.get("lane"), row.get("in_line_since")).await?),
+        None => None,
+    };
+    Ok(Some(Story { line, message, attempts, dead_letters, ..job_state(&row) }))
 }
 
 /// What an earlier turn of a job settled: sender and rendered text.
@@ -185,6 +192,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         deadline: letter.created_at,
         created_at: letter.created_at,
         updated_at: letter.created_at,
+        line: None,
         message: None,
         attempts: Vec::new(),
         dead_letters,
@@ -228,6 +236,7 @@ fn job_state(row: &Row) -> Story {
         deadline: row.get("deadline"),
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
+        line: None,
         message: None,
         attempts: Vec::new(),
         dead_letters: Vec::new(),

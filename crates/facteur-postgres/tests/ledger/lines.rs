@@ -141,7 +141,7 @@ async fn what_was_pulled_by_a_worker_that_died_is_woken_and_who_expires_leaves_t
     set_ahead(&fixture, 1.0, -1.0).await;
     pull(&fixture, 1.0, ALL, 0.0).await;
     let grace = "SELECT round(extract(epoch FROM due_at - clock_timestamp()))::bigint FROM facteur.jobs";
-    assert_eq!(fixture.count(grace).await, 60);
+    assert!((30..=60).contains(&fixture.count(grace).await), "the lane has its time first");
     let expired = JobRow { deadline: in_s(-1), ..row() };
     join(&fixture, &expired).await;
     fixture

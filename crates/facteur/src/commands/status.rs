@@ -5,6 +5,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use facteur_core::{Timestamp, twilio_errors};
 use facteur_postgres::messages::{self, AttemptFacts, MessageFacts, Story};
+use facteur_postgres::{AHEAD_MAX, Standing};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -106,9 +107,10 @@ fn next(job: &Story) -> String {
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
     match job.status {
         Status::Scheduled => format!("it is released {}", at(job.not_before)),
-        Status::Waiting | Status::Retrying => {
-            format!("the next try comes {}, and none after {:.0}", at(job.not_before), job.deadline)
-        }
+        Status::Waiting | Status::Retrying => match &job.line {
+            Some(standing) => in_line(standing, job.deadline),
+            None => format!("the next try comes {}, and none after {:.0}", at(job.not_before), job.deadline),
+        },
         Status::Sending => {
             format!("a worker has it; if nothing is heard of that one, it is looked after {}", at(job.due_at))
         }
@@ -130,6 +132,16 @@ fn next(job: &Story) -> String {
         | Status::Canceled
         | Status::Suppressed => "nothing: this is the end".to_owned(),
     }
+}
+
+fn in_line(standing: &Standing, deadline: Timestamp) -> String {
+    let Standing { line, ahead, per_second } = standing;
+    let more = if *ahead >= AHEAD_MAX { "at least " } else { "" };
+    let pace = per_second.map(|rate| format!(", about {:.0} s at {rate}/s", *ahead as f64 / rate));
+    let pace = pace.unwrap_or_default();
+    format!(
+        "it stands in the line {line} behind {more}{ahead} others of its lane{pace}, and expires at {deadline:.0}"
+    )
 }
 
 impl Told {

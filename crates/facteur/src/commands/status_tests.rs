@@ -48,6 +48,7 @@ fn story(status: Status, reason: ReasonCode, attempts: Vec<AttemptFacts>) -> Sto
         due_at: Some(at("2026-11-20T10:01:05Z")),
         deadline: at("2026-11-21T10:00:00Z"),
         created_at: at("2026-11-20T10:00:00Z"),
+        line: None,
         updated_at: at("2026-11-20T10:00:01Z"),
         message: Some(message),
         attempts,
@@ -101,4 +102,17 @@ fn what_was_not_seen_tells_how_long_others_wait() {
     let not_seen =
         NotSeen { id: Uuid::from_u128(7), status: "not_seen_yet", oldest_waiting_s: vec![("bulk", 40)] };
     assert!(not_seen.as_text().contains("oldest waiting: bulk 40 s"), "{}", not_seen.as_text());
+}
+
+#[test]
+fn who_stands_in_a_line_hears_how_many_stand_before() {
+    let mut job = story(Status::Waiting, ReasonCode::RateLimit, Vec::new());
+    let mut place = Standing { line: "rate:+15005550006".to_owned(), ahead: 1_234, per_second: Some(100.0) };
+    job.line = Some(place.clone());
+    let told = next(&job);
+    assert!(told.contains("behind 1234 others of its lane, about 12 s at 100/s"), "{told}");
+    (place.ahead, place.per_second) = (AHEAD_MAX, None);
+    job.line = Some(place);
+    let told = next(&job);
+    assert!(told.contains("behind at least 10000 others of its lane, and expires"), "{told}");
 }
