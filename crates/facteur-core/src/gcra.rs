@@ -1,10 +1,17 @@
 //! Pacing: the generic cell rate algorithm on one clock per sender. `tat` (theoretical arrival time) is the
-//! instant at which everything reserved so far has been paid for. The database does this arithmetic in one
-//! UPDATE; this is the same as a value, and a test holds the two together.
+//! instant at which everything reserved so far has been paid for. The database does this arithmetic under the lock of
+//! the sender's row; this is the same as a value, and tests hold the two together.
+//!
+//! Why no second holds more than rate + [`burst`]: every segment has a place of its own on the clock's line, one
+//! [`Rate::period`] after the other. A message leaves at its place or up to [`late_max`] after it, and only urgent ones
+//! leave before it: at most [`debt_max`] segments at any time have left whose places are still to come. So what leaves
+//! within a second has its place in that second, or up to `late_max` before it, or is debt; and the last message may
+//! reach over the end.
 
 use std::time::Duration;
 
 use crate::Timestamp;
+use crate::limits::{MESSAGE_SEGMENTS_MAX, SLOT_DEBT, SLOT_DEBT_SEGMENTS_MIN, SLOT_LATE_MAX, SLOT_LOOKAHEAD};
 
 /// A sender's rate. A cost is in SMS segments; a WhatsApp message or an MMS costs 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,99 +52,143 @@ impl Rate {
     }
 }
 
-/// What a reservation answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reservation {
-    /// The slots are ours: the first one's instant, and the clock's new `tat`.
-    Granted {
-        /// When the first segment may leave.
-        first_slot: Timestamp,
-        /// The clock after it.
-        tat: Timestamp,
-    },
-    /// Nothing was reserved: the next free slot is beyond the horizon.
-    Full {
-        /// When the next free slot would be.
-        next_free: Timestamp,
-    },
-}
-
-/// Reserves `cost` segments, if the first free slot is within `horizon`. An idle clock stands at `now`: what
-/// was not used is not saved up, so in any window of a second at most rate + one block leaves.
+/// How many segments of urgent messages may have left before their places, when the one that asks has `segments`: 20 ms
+/// of the rate, at least two segments, at least the message itself.
 #[must_use]
-pub fn reserve(tat: Timestamp, now: Timestamp, rate: Rate, cost: u32, horizon: Duration) -> Reservation {
-    let first_slot = tat.max(now);
-    if first_slot > now.checked_add(horizon).unwrap_or(Timestamp::MAX) {
-        return Reservation::Full { next_free: first_slot };
-    }
-    let tat = first_slot.checked_add(rate.period().saturating_mul(cost)).unwrap_or(Timestamp::MAX);
-    Reservation::Granted { first_slot, tat }
+pub fn debt_max(rate: Rate, segments: u32) -> u32 {
+    segments.max(SLOT_DEBT_SEGMENTS_MIN).max(segments_within(rate, SLOT_DEBT))
 }
 
-/// How many segments a worker reserves at once: what the sender carries in one block, at least the message.
+/// How late after its place a message may leave: 30 ms, or a quarter of a slow sender's segment.
+#[must_use]
+pub fn late_max(rate: Rate) -> Duration {
+    SLOT_LATE_MAX.max(rate.period() / 4)
+}
+
+/// The burst, in segments, of a sender whose largest message has `largest`: in any second at most rate + burst leaves,
+/// the rate rounded up to whole segments. With messages of one segment it is 50 ms of a fast sender's rate.
+#[must_use]
+pub fn burst(rate: Rate, largest: u32) -> f64 {
+    let overhang = largest.saturating_sub(1);
+    f64::from(overhang + debt_max(rate, largest)) + rate.as_per_second() * late_max(rate).as_secs_f64()
+}
+
+/// How far ahead of now a clock can be: whoever is further was moved by a clock that jumped, and is set back.
+#[must_use]
+pub fn ahead_max(rate: Rate) -> Duration {
+    // One message at the end of the lookahead, and as much debt; and what a failover is given to be forgotten.
+    let segments = MESSAGE_SEGMENTS_MAX + debt_max(rate, MESSAGE_SEGMENTS_MAX);
+    SLOT_LOOKAHEAD + crate::limits::SLOT_DISTRUST + rate.period().saturating_mul(segments)
+}
+
+/// How many segments a worker reserves at once: what the sender carries in one block, in whole messages of `needed`.
 #[must_use]
 pub fn block_size(rate: Rate, block: Duration, needed: u32) -> u32 {
-    let per_block = (rate.as_per_second() * block.as_secs_f64()).floor();
-    // The rate's maximum times the block is far below u32::MAX.
-    needed.max(1).max(per_block as u32)
+    let needed = needed.max(1);
+    needed.saturating_mul((segments_within(rate, block) / needed).max(1))
+}
+
+fn segments_within(rate: Rate, time: Duration) -> u32 {
+    // The rate's maximum times a block is far below u32::MAX.
+    (rate.as_per_second() * time.as_secs_f64()).floor() as u32
+}
+
+/// A sender's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SenderClock {
+    /// Everything before this instant is spoken for.
+    pub tat: Timestamp,
+    /// Segments that left before their places, until the clock's line has come to `debt_until`.
+    pub debt: u32,
+    /// The end of the last place of the debt.
+    pub debt_until: Timestamp,
+}
+
+impl SenderClock {
+    /// A clock that has never been asked.
+    pub const IDLE: Self = Self { tat: Timestamp::MIN, debt: 0, debt_until: Timestamp::MIN };
+}
+
+/// What is asked of a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// Segments of the message.
+    pub needed: u32,
+    /// Segments to reserve if nobody else waits; at least `needed`.
+    pub block: u32,
+    /// Whether the first place may lie before its time, as debt.
+    pub may_owe: bool,
+    /// How far ahead of now the first place may lie.
+    pub horizon: Duration,
+    /// Whether others wait in the sender's line, behind whom this message belongs.
+    pub has_line: bool,
+}
+
+/// What a clock answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reservation {
+    /// The places are ours.
+    Granted {
+        /// When the first segment may leave.
+        from: Timestamp,
+        /// Its place on the line; later than `from` if it is debt.
+        place: Timestamp,
+        /// How many segments.
+        count: u32,
+    },
+    /// Nothing was reserved: the message stands in the line.
+    Full,
+}
+
+/// Reserves the places of a message, and of those that follow it within the block. An idle clock stands at `now`: what
+/// was not used is not saved up.
+#[must_use]
+pub fn reserve(clock: SenderClock, now: Timestamp, rate: Rate, ask: Ask) -> (SenderClock, Reservation) {
+    let place = clock.tat.max(now);
+    let owed = if clock.debt_until > now { clock.debt } else { 0 };
+    let in_place = |count: u32| {
+        let tat = later(place, rate.period().saturating_mul(count));
+        (SenderClock { tat, ..clock }, Reservation::Granted { from: place, place, count })
+    };
+    if place <= now {
+        return in_place(if ask.has_line { ask.needed } else { ask.block });
+    }
+    if ask.may_owe && owed + ask.needed <= debt_max(rate, ask.needed) {
+        let tat = later(place, rate.period().saturating_mul(ask.needed));
+        let granted = Reservation::Granted { from: now, place, count: ask.needed };
+        return (SenderClock { tat, debt: owed + ask.needed, debt_until: tat }, granted);
+    }
+    if place <= later(now, ask.horizon) && !ask.has_line {
+        return in_place(ask.block);
+    }
+    (clock, Reservation::Full)
+}
+
+/// Gives the next messages of a line their places, as long as these begin within [`SLOT_LOOKAHEAD`]. Returns the places
+/// of those that got one.
+#[must_use]
+pub fn pull(
+    clock: SenderClock,
+    now: Timestamp,
+    rate: Rate,
+    segments: &[u32],
+) -> (SenderClock, Vec<Timestamp>) {
+    let mut tat = clock.tat.max(now);
+    let mut places = Vec::new();
+    for count in segments {
+        if tat > later(now, SLOT_LOOKAHEAD) {
+            break;
+        }
+        places.push(tat);
+        tat = later(tat, rate.period().saturating_mul(*count));
+    }
+    (if places.is_empty() { clock } else { SenderClock { tat, ..clock } }, places)
+}
+
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millisecond(millis).unwrap()
-    }
-
-    #[test]
-    fn an_idle_clock_grants_at_once_and_a_busy_one_in_turn() {
-        let rate = Rate::per_second(10.0).unwrap();
-        let horizon = Duration::from_secs(2);
-        let first = reserve(at(0), at(1_000), rate, 3, horizon);
-        assert_eq!(first, Reservation::Granted { first_slot: at(1_000), tat: at(1_300) });
-        assert_eq!(
-            reserve(at(1_300), at(1_000), rate, 1, horizon),
-            Reservation::Granted { first_slot: at(1_300), tat: at(1_400) }
-        );
-        assert_eq!(
-            reserve(at(3_001), at(1_000), rate, 1, horizon),
-            Reservation::Full { next_free: at(3_001) }
-        );
-    }
-
-    #[test]
-    fn rates_that_can_not_be_kept_are_refused() {
-        for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
-            assert!(Rate::per_second(bad).is_err(), "{bad}");
-        }
-    }
-
-    proptest! {
-        /// In any second, no more leaves than the rate plus the largest reservation.
-        #[test]
-        fn no_second_holds_more_than_rate_plus_the_largest_block(
-            per_second in 1.0..500.0f64,
-            steps in proptest::collection::vec((0i64..300, 1u32..12), 1..200),
-        ) {
-            let rate = Rate::per_second(per_second).unwrap();
-            let (mut now, mut tat) = (0, at(0));
-            let mut sent: Vec<(Timestamp, u32)> = Vec::new();
-            for (pause, cost) in steps {
-                now += pause;
-                if let Reservation::Granted { first_slot, tat: next } =
-                    reserve(tat, at(now), rate, cost, Duration::from_secs(2))
-                {
-                    tat = next;
-                    sent.push((first_slot, cost));
-                }
-            }
-            for (start, _) in &sent {
-                let end = start.checked_add(Duration::from_secs(1)).unwrap();
-                let in_window: u32 = sent.iter().filter(|(at, _)| at >= start && *at < end).map(|(_, n)| n).sum();
-                prop_assert!(f64::from(in_window) <= per_second + 12.0 + 1e-6);
-            }
-        }
-    }
-}
+#[path = "gcra_tests.rs"]
+mod tests;

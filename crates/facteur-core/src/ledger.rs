@@ -6,7 +6,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::Headers;
+use crate::envelope::{EnvelopeContent, Headers};
+use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
 use crate::job::{Category, Fingerprint, Recipient};
@@ -225,24 +226,78 @@ pub enum Settled {
     Conflict,
 }
 
-/// A block of a sender's slots.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Slots {
-    /// These slots are ours.
-    Granted {
-        /// When the first one is, from the database's now on.
-        first_in: Duration,
-        /// How long one segment lasts.
-        period: Duration,
-        /// How many segments.
-        count: u32,
-    },
-    /// Nothing is free within the horizon: a job that can't wait in place comes back after this time,
-    /// which was reserved for it in the sender's queue of displaced jobs.
-    Displaced {
-        /// How long to wait.
-        wait: Duration,
-    },
+/// What a server said of itself with an answer that holds instants of its clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The server's clock.
+    pub now: Timestamp,
+    /// When the server started: another one than before may have forgotten what was committed last.
+    pub server_started_at: Timestamp,
+}
+
+/// The answer to the question for slots; its instants are the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserved {
+    /// The server's clock.
+    pub reading: ClockReading,
+    /// What it gave.
+    pub reservation: Reservation,
+}
+
+/// A job that came out of its sender's line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PulledJob {
+    /// Its lane.
+    pub lane: Lane,
+    /// Its wake-up, as if an envelope had brought it.
+    pub content: EnvelopeContent,
+    /// Its place on the sender's clock, by the server's; `None` if the sender has no limit.
+    pub place: Option<Timestamp>,
+}
+
+/// What a pull brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// The server's clock.
+    pub reading: ClockReading,
+    /// The jobs, in the order of their places.
+    pub jobs: Vec<PulledJob>,
+    /// The sender's clock after it; `None` if the sender has no limit.
+    pub tat: Option<Timestamp>,
+    /// Lanes of which nothing waits any more.
+    pub exhausted: Vec<Lane>,
+}
+
+/// How many jobs of each lane may be pulled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Of the urgent lane.
+    pub urgent: u32,
+    /// Of the normal lane.
+    pub normal: u32,
+    /// Of the bulk lane.
+    pub bulk: u32,
+}
+
+impl Capacity {
+    /// For this lane.
+    #[must_use]
+    pub fn of(self, lane: Lane) -> u32 {
+        match lane {
+            Lane::Urgent => self.urgent,
+            Lane::Normal => self.normal,
+            Lane::Bulk => self.bulk,
+        }
+    }
+
+    /// For this lane, to be changed.
+    pub fn of_mut(&mut self, lane: Lane) -> &mut u32 {
+        match lane {
+            Lane::Urgent => &mut self.urgent,
+            Lane::Normal => &mut self.normal,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
 }
 
 /// An envelope that could not be read, or that the broker gave up, for the table of dead letters.

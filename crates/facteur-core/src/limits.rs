@@ -38,12 +38,27 @@ pub const CLAIM_LEASE: Duration = Duration::from_secs(60);
 pub const CALL_START_DELAY_MAX: Duration = Duration::from_secs(5);
 /// Longest call to Twilio, all in all.
 pub const CALL_DURATION_MAX: Duration = Duration::from_secs(30);
-/// A slot that is further away than this is not waited for in place.
-pub const SLOT_WAIT_IN_PLACE_MAX: Duration = Duration::from_secs(2);
-/// A slot that is further away than this is waited for in the waiting room.
-pub const SLOT_WAIT_IN_LADDER_MAX: Duration = Duration::from_secs(10);
+/// Most segments of one message: 1,600 characters outside of the GSM alphabet, 67 in each segment.
+pub const MESSAGE_SEGMENTS_MAX: u32 = 24;
+/// A normal or bulk message whose place is further away than this stands in its sender's line.
+pub const SLOT_HORIZON: Duration = Duration::from_millis(100);
+/// An urgent message that may not leave at once waits so long in place before it stands in the line.
+pub const SLOT_HORIZON_URGENT: Duration = Duration::from_millis(300);
+/// How far ahead the messages of a line get their places: time to hand them to a lane and to claim them.
+pub const SLOT_LOOKAHEAD: Duration = Duration::from_millis(150);
 /// Longest block of slots that a worker reserves at once.
 pub const SLOT_BLOCK: Duration = Duration::from_millis(50);
+/// Longest block of an urgent lane, whose messages would otherwise wait for its later places.
+pub const SLOT_BLOCK_URGENT: Duration = Duration::from_millis(10);
+/// How much of a fast sender's rate urgent messages may owe.
+pub const SLOT_DEBT: Duration = Duration::from_millis(20);
+/// How much urgent messages may owe at least, in segments.
+pub const SLOT_DEBT_SEGMENTS_MIN: u32 = 2;
+/// How late a message may leave after its place, at a fast sender.
+pub const SLOT_LATE_MAX: Duration = Duration::from_millis(30);
+/// How long no slot is given once a clock or a server turns out to be another than before: whatever was given out and
+/// is forgotten has been used by then.
+pub const SLOT_DISTRUST: Duration = Duration::from_secs(1);
 /// How long after `not_before` a wake-up may be missing before the sweeper publishes another.
 pub const WAKE_UP_GRACE: Duration = Duration::from_secs(60);
 /// Largest batch of one SQL statement.
@@ -54,4 +69,5 @@ pub const DUTY_ROWS_MAX: i64 = 1_000;
 pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(30);
 
 const _: () = assert!(CALL_START_DELAY_MAX.as_secs() + CALL_DURATION_MAX.as_secs() < CLAIM_LEASE.as_secs());
-const _: () = assert!(SLOT_WAIT_IN_PLACE_MAX.as_secs() < CALL_START_DELAY_MAX.as_secs());
+const _: () = assert!(SLOT_HORIZON_URGENT.as_millis() < CALL_START_DELAY_MAX.as_millis());
+const _: () = assert!(SLOT_LOOKAHEAD.as_millis() < SLOT_DISTRUST.as_millis());

@@ -115,7 +115,7 @@ const CLAIM_KNOWN: &str = concat!(
      moved AS (UPDATE facteur.jobs j SET \
              status = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
              reason = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
-             sentence = NULL, not_before = NULL, waits_for = NULL, in_line_since = NULL, updated_at = clock_timestamp(), \
+             sentence = NULL, not_before = NULL, waits_for = NULL, updated_at = clock_timestamp(), \
              attempt = j.attempt + (v.verdict = 'yours')::int4, \
              claim_token = v.token, \
              due_at = CASE WHEN v.verdict IN ('yours', 'again') \

@@ -21,9 +21,11 @@ use crate::cancels;
 use crate::dead_letters::{self, LetterState, LetterSummary};
 use crate::pauses::{self, Pause};
 use crate::pool::{Client, Database};
+use crate::rate_line::{self, Standing};
 
 const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
-         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, j.waits_for, j.fingerprint = '' AS is_unseen, \
+         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, j.waits_for, j.in_line_since, \
+         j.fingerprint = '' AS is_unseen, \
          m.id IS NOT NULL AS has_message, m.category, m.channel, m.recipient, m.sender, m.segments, m.bulk_id, \
          m.enqueued_at, m.expires_at \
      FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
@@ -73,6 +75,8 @@ pub struct Story {
     pub updated_at: Timestamp,
     /// The line in which it waits, if it waits for something else than time.
     pub hold: Option<Hold>,
+    /// Its place, if that is the line of its sender's rate.
+    pub standing: Option<Standing>,
     /// The pause that keeps it back, if it stands in the line of one that has not ended.
     pub pause: Option<Pause>,
     /// Whether it was cancelled before its envelope came: nothing else is known of it.
@@ -173,6 +177,10 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
     {
         story.sentence = Some(format!("with its bulk, by {actor}: {reason}"));
     }
+    if let (Some(Hold::Rate(_)), Some(line)) = (&story.hold, row.get::<_, Option<String>>("waits_for")) {
+        let standing = rate_line::standing(&client, line, row.get("lane"), row.get("in_line_since")).await?;
+        story.standing = Some(standing);
+    }
     Ok(Some(story))
 }
 
@@ -206,6 +214,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         created_at: letter.created_at,
         updated_at: letter.created_at,
         hold: None,
+        standing: None,
         pause: None,
         is_unseen: false,
         message: None,
@@ -252,6 +261,7 @@ fn job_state(row: &Row) -> Story {
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
         hold: row.get::<_, Option<&str>>("waits_for").and_then(Hold::parse),
+        standing: None,
         pause: None,
         is_unseen: row.get("is_unseen"),
         message: None,

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
-use facteur_core::gcra::Rate;
+use facteur_core::Timestamp;
+use facteur_core::gcra::{Ask, Rate};
 use facteur_core::ids::{ClaimToken, JobId};
-use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots, Stored};
+use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Reserved, Settled, Settlement, Stored};
 use facteur_core::limits::BATCH_ITEMS_MAX;
 use facteur_core::reason::ReasonCode;
+use facteur_core::sender::Sender;
 
 use crate::batch_error::BatchFailure;
 use crate::batcher::{Batcher, BatcherConfig, SubmitError};
@@ -98,19 +100,19 @@ impl Store {
         claim::release(&client, id, token, reason, wake_up_after).await
     }
 
-    /// Reserves a block of a sender's slots that begins within `horizon`.
+    /// Asks a sender's clock for slots. Nothing is given before `not_before`.
     ///
     /// # Errors
     /// The database's, classified.
     pub async fn reserve(
         &self,
-        sender: &str,
+        sender: &Sender,
         rate: Rate,
-        needed: u32,
-        horizon: Duration,
-    ) -> Result<Slots, BatchFailure> {
+        ask: Ask,
+        not_before: Option<Timestamp>,
+    ) -> Result<Reserved, BatchFailure> {
         let client = self.database.client().await?;
-        slots::reserve(&client, sender, rate, needed, horizon).await
+        slots::reserve(&client, sender, rate, ask, not_before).await
     }
 
     /// What an earlier turn of a job settled.
@@ -120,14 +122,5 @@ impl Store {
     pub async fn stored(&self, id: JobId) -> Result<Option<Stored>, BatchFailure> {
         let client = self.database.client().await?;
         messages::stored(&client, id).await
-    }
-
-    /// Gives a message that can't wait in place its place among the sender's displaced.
-    ///
-    /// # Errors
-    /// The database's, classified.
-    pub async fn displace(&self, sender: &str, rate: Rate, needed: u32) -> Result<Duration, BatchFailure> {
-        let client = self.database.client().await?;
-        slots::displace(&client, sender, rate, needed).await
     }
 }

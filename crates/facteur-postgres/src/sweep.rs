@@ -45,6 +45,7 @@ const SWEEP: &str = concat!(
              waits_for = CASE v.verdict WHEN 'expired' THEN NULL ELSE j.waits_for END, \
              due_at = CASE v.verdict WHEN 'woken' THEN clock_timestamp() + greatest($2::float8 * interval '1 second', \
                           2 * (clock_timestamp() - coalesce(j.not_before, j.updated_at))) END, \
+             waits_for = CASE v.verdict WHEN 'woken' THEN j.waits_for END, \
              updated_at = CASE v.verdict WHEN 'woken' THEN j.updated_at ELSE clock_timestamp() END \
          FROM judged v WHERE j.id = v.id), \
      buried AS (",

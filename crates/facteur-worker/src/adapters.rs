@@ -2,28 +2,33 @@
 //! job's life knows only "this item can't" and "we are stopping".
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::{Publication, PublishError, Publisher};
 use facteur_core::call::Call;
 use facteur_core::gate::Facts;
-use facteur_core::gcra::Rate;
+use facteur_core::gcra::{Ask, Rate, Reservation};
+use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
 use facteur_core::lane::Lane;
-use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Slots, Stored};
+use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Stored};
 use facteur_core::limits::LADDER_DELAY_UNITS_MAX;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 use facteur_postgres::{BatchFailure, Directory, Store, Subject, SubmitError, TemplateStore};
 use facteur_twilio::TwilioClient;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::pacer::{Pacer, SlotSource};
+use crate::anchor::{Anchor, Trust};
+use crate::pacer::{Given, Pacer, SlotSource};
 use crate::patience::in_time;
 use crate::ports::{Letter, PortError, Ports, Slot};
+use crate::rate_lines::Bell;
 
 /// How long to wait before an unavailable adapter is asked again.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
@@ -50,6 +55,8 @@ pub(crate) struct LanePorts {
     pub(crate) default_senders: DefaultSenders,
     pub(crate) default_rate: Option<Rate>,
     pub(crate) ladder_unit: Duration,
+    /// Rung when a job joins its sender's line.
+    pub(crate) bell: Arc<Bell>,
     /// Cancelled when outages are no longer waited out: after the drain.
     pub(crate) closing: CancellationToken,
 }
@@ -94,11 +101,11 @@ impl Ports for LanePorts {
         Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold, is_canceled })
     }
 
-    async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {
+    async fn slot(&self, sender: &Sender, segments: u32) -> Result<Slot, PortError> {
         let Some(rate) = self.directory.rate_of(sender.as_str()).await.or(self.default_rate) else {
             return Ok(Slot::Now);
         };
-        self.pacer.slot(sender, rate, segments, may_wait).await.ok_or(PortError::Closed)
+        self.pacer.slot(sender, rate, segments).await.ok_or(PortError::Closed)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {
@@ -124,7 +131,15 @@ impl Ports for LanePorts {
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<Settled, PortError> {
-        self.store.settle(settlement).await.map_err(port_error)
+        let line = match &settlement.next.hold {
+            Some(Hold::Rate(sender)) => Some((sender.clone(), settlement.row.lane)),
+            _ => None,
+        };
+        let settled = self.store.settle(settlement).await.map_err(port_error)?;
+        if let (Some((sender, lane)), Settled::Done(_)) = (line, settled) {
+            self.bell.ring(&sender, lane);
+        }
+        Ok(settled)
     }
 
     async fn publish(&self, letter: Letter) -> Result<(), PortError> {
@@ -193,15 +208,26 @@ async fn pause(closing: &CancellationToken) -> Result<(), PortError> {
 /// The database's clocks, as the pacer asks them.
 pub(crate) struct StoreSlots {
     pub(crate) store: Store,
+    pub(crate) anchor: Arc<Anchor>,
     pub(crate) closing: CancellationToken,
 }
 
 impl SlotSource for StoreSlots {
-    async fn reserve(&self, sender: &str, rate: Rate, needed: u32, horizon: Duration) -> Option<Slots> {
-        wait_out(&self.closing, || self.store.reserve(sender, rate, needed, horizon)).await.ok()
-    }
-
-    async fn displace(&self, sender: &str, rate: Rate, needed: u32) -> Option<Duration> {
-        wait_out(&self.closing, || self.store.displace(sender, rate, needed)).await.ok()
+    async fn reserve(&self, sender: &Sender, rate: Rate, ask: Ask) -> Option<Given> {
+        let question = || async {
+            let asked_at = Instant::now();
+            let reserved = self.store.reserve(sender, rate, ask, self.anchor.not_before()).await?;
+            Ok((asked_at, Instant::now(), reserved))
+        };
+        let (asked_at, answered_at, reserved) = wait_out(&self.closing, question).await.ok()?;
+        let trust = self.anchor.observe(asked_at, answered_at, reserved.reading);
+        Some(match reserved.reservation {
+            Reservation::Granted { from, place, count } if trust == Trust::Sound => {
+                let place_at = self.anchor.instant(place)?;
+                let from = if from < place { answered_at.min(place_at) } else { place_at };
+                Given::Slots { from, place: place_at, count }
+            }
+            Reservation::Granted { .. } | Reservation::Full => Given::Full,
+        })
     }
 }

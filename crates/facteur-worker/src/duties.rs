@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use facteur_core::gcra::Rate;
 use facteur_core::lane::Lane;
-use facteur_postgres::{Database, messages, repace, sweep};
+use facteur_postgres::{Database, messages, sweep};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +16,6 @@ use crate::patience::in_time;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the database answers before leases are given up: longer than a record waits between two tries.
 const RECORDS_FIRST_FOR: Duration = Duration::from_secs(15);
-/// How often rates are compared with those that waits were reckoned at.
-const REPACE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the age of the oldest waiting job is measured.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -57,23 +54,6 @@ pub(crate) async fn sweep_for_ever(
                     break;
                 }
             }
-        }
-    }
-}
-
-/// Lets a changed rate act on what waits for it.
-pub(crate) async fn repace_for_ever(
-    database: Database,
-    default_rate: Option<Rate>,
-    stopping: CancellationToken,
-) {
-    while pause(REPACE_INTERVAL, &stopping).await {
-        match in_time(repace(&database, default_rate)).await {
-            Ok(0) => {}
-            Ok(senders) => {
-                tracing::info!(senders, "rates changed: what waits for them was called earlier or later")
-            }
-            Err(error) => tracing::warn!(%error, "changed rates can't be applied to what waits; tried again"),
         }
     }
 }

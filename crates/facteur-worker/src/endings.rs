@@ -8,13 +8,13 @@ use facteur_core::envelope::EnvelopeContent;
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::ledger::{JobRow, Next, Recorded, Settled, Settlement, Wait};
-use facteur_core::limits::{SLOT_WAIT_IN_LADDER_MAX, WAKE_UP_GRACE};
+use facteur_core::limits::WAKE_UP_GRACE;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::status::Status;
 
 use crate::metrics;
 use crate::ports::{Letter, PortError, Ports};
-use crate::process::{End, Life};
+use crate::process::{Aside, End, Life};
 use crate::rows;
 
 impl<P: Ports> Life<P> {
@@ -69,24 +69,6 @@ impl<P: Ports> Life<P> {
         Ok(End::Waits(ReasonCode::OtherLane))
     }
 
-    /// A job whose slot is far away makes room: for seconds in the ladder, for longer in the waiting room.
-    pub(crate) async fn step_aside(
-        &self,
-        content: &EnvelopeContent,
-        row: JobRow,
-        wait: Duration,
-    ) -> Result<End, PortError> {
-        metrics::parked(ReasonCode::RateLimit);
-        if wait > SLOT_WAIT_IN_LADDER_MAX {
-            let reason = Reason::new(ReasonCode::RateLimit, "waits for the sender's rate");
-            let wait = Some(Wait { delay: wait, in_ladder: false, is_counted: false });
-            let next = Next { status: Status::Waiting, reason, wait, suppress: false, hold: None };
-            return self.settle(content, row, next).await;
-        }
-        self.wake_up_again(content, &row, row.turn, wait).await?;
-        Ok(End::Waits(ReasonCode::RateLimit))
-    }
-
     /// A job that something else than time keeps back stands in a line in the waiting room.
     pub(crate) async fn join_line(
         &self,
@@ -106,18 +88,44 @@ impl<P: Ports> Life<P> {
         self.bury(content, Some(id), Reason::field(ReasonCode::IdConflict, "id", sentence)).await
     }
 
-    /// Gives back a claim on which no call may start any more.
+    /// This worker stops: a job that came out of a line goes back to its place there, an envelope is left to the next
+    /// worker.
+    pub(crate) async fn hand_on(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        line: Option<Hold>,
+    ) -> Result<End, PortError> {
+        match line {
+            Some(line) => self.join_line(content, row, line).await,
+            None => Err(PortError::Closed),
+        }
+    }
+
+    /// Gives back a claim on which no call may start any more. A job that came out of a line, or goes there, stands at
+    /// its old place again.
     pub(crate) async fn give_back(
         &self,
         content: &EnvelopeContent,
         row: JobRow,
         token: ClaimToken,
-        wait: Duration,
+        (aside, line): (Aside, Option<Hold>),
     ) -> Result<End, PortError> {
-        let is_stopping = self.stopping.is_cancelled();
-        let reason = if is_stopping { ReasonCode::HandedOver } else { ReasonCode::RateLimit };
+        let (reason, wait) = match aside {
+            Aside::Stopping => (ReasonCode::HandedOver, Duration::ZERO),
+            Aside::Line => (ReasonCode::RateLimit, Duration::ZERO),
+            Aside::For(wait) => (ReasonCode::RateLimit, wait),
+        };
         self.ports.release(row.id, token, reason, wait + WAKE_UP_GRACE).await?;
-        if is_stopping { Err(PortError::Closed) } else { self.step_aside(content, row, wait).await }
+        match (aside, line) {
+            (Aside::Line, Some(line)) => self.join_line(content, row, line).await,
+            (Aside::Stopping, line) => self.hand_on(content, row, line).await,
+            (Aside::For(_) | Aside::Line, _) => {
+                metrics::parked(reason);
+                self.wake_up_again(content, &row, row.turn, wait).await?;
+                Ok(End::Waits(reason))
+            }
+        }
     }
 
     pub(crate) async fn carry_out(

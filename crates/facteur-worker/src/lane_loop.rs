@@ -93,25 +93,32 @@ pub(crate) async fn run<P: Ports>(
     // What waits for a permit is the next worker's.
     window.clear();
     // The subscription ends at once; the channel stays open for the acknowledgements of the lives that still end.
-    let (drained, ()) = tokio::join!(drain(lane, lives, drain_max), sources.consumer.stop());
+    let (consumer, mut pulled) = (sources.consumer, sources.pulled);
+    let all = async {
+        // The pump still hands over what it had pulled, if it stops too: those jobs go back to their lines.
+        while stopping.is_cancelled()
+            && let Some(Pulled { content, slot, permit }) = pulled.recv().await
+        {
+            metrics::received(lane);
+            lives.spawn(live(Arc::clone(&life), lane, Work::Pulled(content, slot), permit));
+        }
+        drain(lane, &mut lives).await
+    };
+    let (drained, ()) = tokio::join!(timeout(drain_max, all), consumer.stop());
+    let drained = drained.unwrap_or_else(|_| {
+        let left = lives.len();
+        tracing::warn!(lane = lane.as_str(), left, "jobs were still in flight at the end: cut off");
+        Ok(())
+    });
     result.and(drained)
 }
 
-async fn drain(lane: Lane, mut lives: JoinSet<()>, drain_max: Duration) -> Result<(), LifePanicked> {
+async fn drain(lane: Lane, lives: &mut JoinSet<()>) -> Result<(), LifePanicked> {
     let mut result = Ok(());
-    let all = async {
-        while let Some(ended) = lives.join_next().await {
-            if ended.is_err() {
-                result = Err(LifePanicked(lane));
-            }
+    while let Some(ended) = lives.join_next().await {
+        if ended.is_err() {
+            result = Err(LifePanicked(lane));
         }
-    };
-    if timeout(drain_max, all).await.is_err() {
-        tracing::warn!(
-            lane = lane.as_str(),
-            left = lives.len(),
-            "jobs were still in flight at the end: cut off"
-        );
     }
     result
 }

@@ -3,6 +3,7 @@
 //! Start with [`process`]: it is one job's life, read from top to bottom.
 
 mod adapters;
+mod anchor;
 pub mod clock;
 mod duties;
 mod endings;
@@ -14,6 +15,8 @@ mod pacer;
 mod patience;
 pub mod ports;
 pub mod process;
+mod pump;
+mod rate_lines;
 mod relay;
 mod rows;
 pub mod worker;

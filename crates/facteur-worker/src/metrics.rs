@@ -54,6 +54,7 @@ metrics! {
     ATTEMPTS = "facteur_attempts_total", Counter, ["lane", "outcome"], "HTTP calls that left for Twilio, by what they told.";
     DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted) or bury.";
     PARKS = "facteur_parks_total", Counter, ["reason"], "Waits that count as nobody's failure, by reason.";
+    PULLED = "facteur_pulled_total", Counter, ["lane"], "Jobs that the limiter took out of the lines of their senders.";
     DEAD_LETTERS = "facteur_dead_letters_total", Counter, ["reason"], "Jobs and envelopes that were stopped for a person to look at, by reason.";
     FILED = "facteur_dead_envelopes_filed_total", Counter, ["reason"], "Envelopes of the dead-letter queue that the keeper filed, by reason.";
     DOUBLED = "facteur_doubled_total", Counter, [], "Jobs of which two attempts have a SID: the recipient may have two texts. Always 0, or somebody must know why.";
@@ -117,6 +118,7 @@ pub fn describe() {
             .iter()
             .for_each(|name| counter!(ATTEMPTS, "lane" => lane, "outcome" => *name).absolute(0));
         DECIDED.iter().for_each(|name| counter!(DECISIONS, "lane" => lane, "decision" => *name).absolute(0));
+        counter!(PULLED, "lane" => lane).absolute(0);
         gauge!(IN_FLIGHT, "lane" => lane).set(0.0);
         gauge!(OLDEST_WAITING_SECONDS, "lane" => lane).set(0.0);
     }
@@ -139,6 +141,11 @@ pub fn describe() {
 /// A job came into the worker's hands.
 pub(crate) fn received(lane: Lane) {
     gauge!(IN_FLIGHT, "lane" => lane.as_str()).increment(1.0);
+}
+
+/// A job came out of its sender's line.
+pub(crate) fn pulled(lane: Lane) {
+    counter!(PULLED, "lane" => lane.as_str()).increment(1);
 }
 
 /// A job left them.

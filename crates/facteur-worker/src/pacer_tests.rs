@@ -1,43 +1,44 @@
 use super::*;
 use facteur_core::Timestamp;
-use facteur_core::gcra::{Reservation, block_size, reserve};
+use facteur_core::gcra::{Reservation, SenderClock, burst, reserve};
 use proptest::prelude::*;
 
 /// The database's clock in memory: the same arithmetic, on tokio's paused time.
 #[derive(Clone)]
 struct MemoryClock {
     origin: Instant,
-    tat: Arc<std::sync::Mutex<Timestamp>>,
+    clock: Arc<std::sync::Mutex<SenderClock>>,
+    asked: Arc<std::sync::atomic::AtomicUsize>,
+    has_line: bool,
 }
 
 impl MemoryClock {
     fn new() -> Self {
-        Self { origin: Instant::now(), tat: Arc::new(std::sync::Mutex::new(Timestamp::UNIX_EPOCH)) }
+        let clock = Arc::new(std::sync::Mutex::new(SenderClock::IDLE));
+        Self { origin: Instant::now(), clock, asked: Arc::default(), has_line: false }
     }
 
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH.checked_add(self.origin.elapsed()).unwrap()
     }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        self.origin + Duration::try_from(at.duration_since(Timestamp::UNIX_EPOCH)).unwrap()
+    }
 }
 
 impl SlotSource for MemoryClock {
-    async fn reserve(&self, _sender: &str, rate: Rate, needed: u32, horizon: Duration) -> Option<Slots> {
-        let (now, count) = (self.now(), block_size(rate, SLOT_BLOCK, needed));
-        let mut clock = self.tat.lock().unwrap();
-        match reserve(*clock, now, rate, count, horizon) {
-            Reservation::Granted { first_slot, tat } => {
-                *clock = tat;
-                let first_in = Duration::try_from(first_slot.duration_since(now)).unwrap();
-                Some(Slots::Granted { first_in, period: rate.period(), count })
+    async fn reserve(&self, _sender: &Sender, rate: Rate, ask: Ask) -> Option<Given> {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut clock = self.clock.lock().unwrap();
+        let (next, answer) = reserve(*clock, self.now(), rate, Ask { has_line: self.has_line, ..ask });
+        *clock = next;
+        Some(match answer {
+            Reservation::Granted { from, place, count } => {
+                Given::Slots { from: self.instant(from), place: self.instant(place), count }
             }
-            Reservation::Full { next_free } => {
-                Some(Slots::Displaced { wait: Duration::try_from(next_free.duration_since(now)).unwrap() })
-            }
-        }
-    }
-
-    async fn displace(&self, _sender: &str, _rate: Rate, _needed: u32) -> Option<Duration> {
-        Some(Duration::from_secs(3))
+            Reservation::Full => Given::Full,
+        })
     }
 }
 
@@ -49,12 +50,12 @@ fn sender() -> Sender {
 async fn departures(per_second: f64, costs: &[u32]) -> Vec<(Instant, u32)> {
     let rate = Rate::per_second(per_second).unwrap();
     let clock = MemoryClock::new();
-    let workers = [Pacer::new(clock.clone()), Pacer::new(clock)];
+    let workers = [Pacer::new(clock.clone(), Lane::Normal), Pacer::new(clock, Lane::Urgent)];
     let mut sent = Vec::new();
     for (index, &cost) in costs.iter().enumerate() {
-        match workers[index % 2].slot(&sender(), rate, cost, true).await.unwrap() {
+        match workers[index % 2].slot(&sender(), rate, cost).await.unwrap() {
             Slot::At { at, .. } => sent.push((at.max(Instant::now()), cost)),
-            Slot::Displaced(wait) => tokio::time::advance(wait).await,
+            Slot::Line => tokio::time::advance(Duration::from_millis(20)).await,
             Slot::Now => panic!("the sender has a limit"),
         }
     }
@@ -62,40 +63,79 @@ async fn departures(per_second: f64, costs: &[u32]) -> Vec<(Instant, u32)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_without_a_place_to_wait_takes_a_free_slot_but_none_of_the_future() {
-    let pacer = Pacer::new(MemoryClock::new());
-    let rate = Rate::per_second(1.0).unwrap();
-    let slot = async |may_wait| pacer.slot(&sender(), rate, 1, may_wait).await.unwrap();
-    assert!(matches!(slot(false).await, Slot::At { at, .. } if at <= Instant::now()));
-    assert_eq!(slot(false).await, Slot::Displaced(Duration::from_secs(1)));
-    assert!(matches!(slot(true).await, Slot::At { at, .. } if at > Instant::now()));
+async fn a_message_waits_in_place_as_far_as_the_horizon_and_stands_in_the_line_beyond() {
+    let pacer = Pacer::new(MemoryClock::new(), Lane::Bulk);
+    let rate = Rate::per_second(10.0).unwrap();
+    let slot = async || pacer.slot(&sender(), rate, 1).await.unwrap();
+    let start = Instant::now();
+    for place_ms in [0, 100] {
+        let at = start + Duration::from_millis(place_ms);
+        assert_eq!(slot().await, Slot::At { at, late_max: Duration::from_millis(30) });
+    }
+    assert_eq!(slot().await, Slot::Line);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_is_used_to_the_full() {
-    let sent = departures(100.0, &[2; 150]).await;
-    let (first, last) = (sent.iter().map(|s| s.0).min().unwrap(), sent.iter().map(|s| s.0).max().unwrap());
-    let segments: u32 = sent.iter().map(|s| s.1).sum();
-    let ideal_s = f64::from(segments) / 100.0;
-    assert!((last - first).as_secs_f64() <= ideal_s * 1.05, "{segments} segments took {:?}", last - first);
+async fn a_campaign_asks_once_in_a_while_and_not_for_each_message() {
+    let clock = MemoryClock::new();
+    let pacer = Pacer::new(clock.clone(), Lane::Bulk);
+    let rate = Rate::per_second(1.0).unwrap();
+    for _ in 0..10_000 {
+        pacer.slot(&sender(), rate, 1).await.unwrap();
+    }
+    assert_eq!(clock.asked.load(std::sync::atomic::Ordering::Relaxed), 2);
+    tokio::time::advance(REFUSED_FOR).await;
+    assert_eq!(pacer.slot(&sender(), rate, 1).await, Some(Slot::Line));
+    assert_eq!(clock.asked.load(std::sync::atomic::Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_urgent_message_leaves_at_once_before_places_that_are_taken() {
+    let clock = MemoryClock { has_line: true, ..MemoryClock::new() };
+    let rate = Rate::per_second(100.0).unwrap();
+    let taken = Timestamp::UNIX_EPOCH.checked_add(Duration::from_millis(150)).unwrap();
+    clock.clock.lock().unwrap().tat = taken;
+    let urgent = Pacer::new(clock, Lane::Urgent);
+    let late_max = Duration::from_millis(150 + 30);
+    assert_eq!(urgent.slot(&sender(), rate, 1).await, Some(Slot::At { at: Instant::now(), late_max }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_block_is_used_with_the_next_if_they_are_one() {
+    let clock = MemoryClock::new();
+    let pacer = Pacer::new(clock.clone(), Lane::Normal);
+    let rate = Rate::per_second(100.0).unwrap();
+    let start = Instant::now();
+    let at = async |segments| match pacer.slot(&sender(), rate, segments).await.unwrap() {
+        Slot::At { at, .. } => (at - start).as_millis(),
+        other => panic!("{other:?}"),
+    };
+    // A block of five, of which one is left, and the next one follows it.
+    assert_eq!((at(1).await, at(3).await, at(2).await), (0, 10, 40));
+    assert_eq!(at(1).await, 60);
+    // Somebody else's places lie between: what is left is earlier, and would leave late.
+    let mut taken = *clock.clock.lock().unwrap();
+    taken.tat = taken.tat.checked_add(Duration::from_millis(10)).unwrap();
+    *clock.clock.lock().unwrap() = taken;
+    assert_eq!(at(3).await, 100);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_second_holds_more_than_rate_and_burst(
-        per_second in 1.0..300.0f64,
+        per_second in 1u32..300,
         costs in proptest::collection::vec(1u32..=11, 1..120),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let sent = runtime.block_on(departures(per_second, &costs));
-        // For each of the two workers: a message that began before the window, one that ends after it, and a block
-        // that may be used late.
-        let burst = 2.0 * (2.0 * 11.0 + per_second * SLOT_BLOCK.as_secs_f64());
+        let sent = runtime.block_on(departures(f64::from(per_second), &costs));
+        let largest = sent.iter().map(|(_, cost)| *cost).max().unwrap_or(1);
+        let rate = Rate::per_second(f64::from(per_second)).unwrap();
+        let allowed = f64::from(per_second) + burst(rate, largest);
         for (start, _) in &sent {
             let window = sent.iter().filter(|(at, _)| at >= start && *at < *start + Duration::from_secs(1));
             let segments: u32 = window.map(|(_, cost)| cost).sum();
-            prop_assert!(f64::from(segments) <= per_second + burst + 1.0);
+            prop_assert!(f64::from(segments) <= allowed + 1.0, "{segments} of {allowed}");
         }
     }
 }

@@ -39,8 +39,16 @@ pub enum Slot {
     },
     /// The sender has no limit.
     Now,
-    /// Not soon: come back after this time.
-    Displaced(Duration),
+    /// Not soon: the job stands in the sender's line, and is pulled out of it.
+    Line,
+}
+
+impl Slot {
+    /// Whether it must not be used any more.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::At { at, late_max } if Instant::now() > *at + *late_max)
+    }
 }
 
 /// What the worker publishes.
@@ -72,13 +80,8 @@ pub trait Ports: Send + Sync + 'static {
     /// first one settled.
     fn facts(&self, job: &Job, turn: Turn) -> impl Future<Output = Result<Facts, PortError>> + Send;
 
-    /// A slot of this sender for so many segments. `may_wait` says whether it may be up to two seconds away.
-    fn slot(
-        &self,
-        sender: &Sender,
-        segments: u32,
-        may_wait: bool,
-    ) -> impl Future<Output = Result<Slot, PortError>> + Send;
+    /// A slot of this sender for so many segments.
+    fn slot(&self, sender: &Sender, segments: u32) -> impl Future<Output = Result<Slot, PortError>> + Send;
 
     /// Claims the next attempt.
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<Claim, PortError>> + Send;

@@ -11,6 +11,7 @@ use facteur_core::call::{Call, CallContent};
 use facteur_core::decide::{Decision, History, decide};
 use facteur_core::envelope::{EnvelopeContent, WakeUp, decode};
 use facteur_core::gate::{self, Ready, Verdict};
+use facteur_core::hold::Hold;
 use facteur_core::ids::{JobId, Turn};
 use facteur_core::job::JobDefaults;
 use facteur_core::ladder::{self, Route};
@@ -21,7 +22,6 @@ use facteur_core::outcome::Outcome;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::schedule::RetrySchedule;
 use facteur_core::status::Status;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -31,10 +31,21 @@ use crate::ports::{PortError, Ports, Slot};
 use crate::rows;
 
 /// A claim is asked for this long before its slot, so that the call can start on time.
-const CLAIM_LEAD: Duration = Duration::from_millis(20);
+const CLAIM_LEAD: Duration = Duration::from_millis(40);
 
 /// How long a job steps aside that is past its deadline by our clock, but not yet by the database's.
 const PAST_DEADLINE_WAIT: Duration = Duration::from_secs(1);
+
+/// Why a claimed job makes no call, and where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// Into the line of its sender.
+    Line,
+    /// Back to its queue, after so long.
+    For(Duration),
+    /// To the next worker: this one stops.
+    Stopping,
+}
 
 /// What a job's life takes from the configuration.
 #[derive(Debug, Clone)]
@@ -66,8 +77,6 @@ pub struct Life<P> {
     pub clock: Clock,
     /// From the configuration.
     pub settings: Settings,
-    /// How many jobs may wait for a slot in place: a quarter of the lane's permits.
-    pub places: Semaphore,
     /// Cancelled when the worker stops: nothing new is claimed or called.
     pub stopping: CancellationToken,
 }
@@ -123,24 +132,27 @@ impl<P: Ports> Life<P> {
             Verdict::Refuse(status, reason) => return self.refuse(content, row, status, reason).await,
         };
         rows::add_ready(&mut row, &ready);
-        let (slot, place) = match reserved {
-            Some(slot) => (slot, None),
-            None => match self.limit(&ready).await? {
-                (Slot::Displaced(wait), _) => return self.step_aside(content, row, wait).await,
-                found => found,
-            },
+        let slot = match reserved {
+            Some(slot) if !slot.is_late() => slot,
+            _ => self.ports.slot(&ready.sender, ready.segments).await?,
         };
-        self.wait_for(slot, CLAIM_LEAD).await?;
+        if slot == Slot::Line {
+            return self.join_line(content, row, Hold::Rate(ready.sender)).await;
+        }
+        let line = reserved.map(|_| Hold::Rate(ready.sender.clone()));
+        if self.wait_for(slot, CLAIM_LEAD).await.is_err() {
+            return self.hand_on(content, row, line).await;
+        }
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
         let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token }).await? {
             Claim::Yours(attempt) => attempt,
             Claim::Held(hold) => return self.join_line(content, row, hold).await,
             other => return self.not_ours(content, &row, other).await,
         };
-        if let Err(wait) = self.reach_slot(slot, &ready, asked_at, attempt.deadline).await? {
-            return self.give_back(content, row, token, wait).await;
+        if let Err(aside) = self.reach_slot(slot, &ready, asked_at, attempt.deadline).await? {
+            let line = line.or_else(|| (aside == Aside::Line).then(|| Hold::Rate(ready.sender)));
+            return self.give_back(content, row, token, (aside, line)).await;
         }
-        drop(place);
         let call = call(&wake_up, ready, &attempt, self.clock.now());
         let (started_at, started) = (self.clock.now(), Instant::now());
         let outcome = self.ports.call(&call).await;
@@ -177,14 +189,6 @@ impl<P: Ports> Life<P> {
         Ok(gate::admit(&wake_up.job, facts, deadline, now))
     }
 
-    /// Takes a slot of the sender. A job that would have to wait for one needs a place to wait in.
-    async fn limit(&self, ready: &Ready) -> Result<(Slot, Option<SemaphorePermit<'_>>), PortError> {
-        let place = self.places.try_acquire().ok();
-        let slot = self.ports.slot(&ready.sender, ready.segments, place.is_some()).await?;
-        let waits = matches!(slot, Slot::At { at, .. } if at > Instant::now());
-        Ok((slot, place.filter(|_| waits)))
-    }
-
     async fn not_ours(
         &self,
         content: &EnvelopeContent,
@@ -212,37 +216,38 @@ impl<P: Ports> Life<P> {
     }
 
     /// Waits until the slot's instant, with the claim in hand. A slot that came too late is thrown away, for
-    /// using it now would let more leave in this second than the rate allows. The inner error says how long
-    /// to step aside if no call may start on this claim.
+    /// using it now would let more leave in this second than the rate allows. The inner error says where the job
+    /// goes if no call may start on this claim.
     async fn reach_slot(
         &self,
         mut slot: Slot,
         ready: &Ready,
         asked_at: Duration,
         deadline: Timestamp,
-    ) -> Result<Result<(), Duration>, PortError> {
+    ) -> Result<Result<(), Aside>, PortError> {
         let claim_age = || self.clock.awake_or_not().saturating_sub(asked_at);
         loop {
             if self.stopping.is_cancelled() {
-                return Ok(Err(Duration::ZERO));
+                return Ok(Err(Aside::Stopping));
             }
             // The claim tested the deadline, but its answer may have come late. The next claim expires the job, by
             // the database's clock, which may be behind ours.
             if self.clock.now() >= deadline {
-                return Ok(Err(PAST_DEADLINE_WAIT));
+                return Ok(Err(Aside::For(PAST_DEADLINE_WAIT)));
             }
             let until = match slot {
                 Slot::Now => Instant::now(),
-                Slot::Displaced(wait) => return Ok(Err(wait)),
-                Slot::At { at, late_max } if Instant::now() > at + late_max => {
-                    slot = self.ports.slot(&ready.sender, ready.segments, true).await?;
+                Slot::Line => return Ok(Err(Aside::Line)),
+                Slot::At { .. } if slot.is_late() => {
+                    slot = self.ports.slot(&ready.sender, ready.segments).await?;
                     continue;
                 }
                 Slot::At { at, .. } => at,
             };
             let wait = until.saturating_duration_since(Instant::now());
             if claim_age() + wait > CALL_START_DELAY_MAX {
-                return Ok(Err(wait));
+                let is_limited = matches!(slot, Slot::At { .. });
+                return Ok(Err(if is_limited { Aside::Line } else { Aside::For(wait) }));
             }
             if wait.is_zero() {
                 return Ok(Ok(()));

@@ -7,19 +7,22 @@ use facteur_amqp::{AmqpConfig, Consumer, ConsumerHealthHandle, Names, Publisher,
 use facteur_core::gcra::Rate;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
-use facteur_postgres::{Database, DeadLetters, Directory, Store, TemplateStore};
+use facteur_postgres::{Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
+use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
+use crate::pump::{Door, Pump};
+use crate::rate_lines::Bell;
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, lines, metrics};
 
@@ -154,6 +157,16 @@ impl Worker {
             closing,
         };
         let directory = Directory::start(parts.database.clone(), worker.stopping.clone());
+        let (anchor, bell) = (Arc::new(Anchor::new()), Arc::new(Bell::default()));
+        let mut pump = Pump {
+            rate_lines: RateLines::new(parts.database.clone()),
+            directory: directory.clone(),
+            default_rate: parts.default_rate,
+            anchor: Arc::clone(&anchor),
+            clock: Clock::system(),
+            doors: std::collections::BTreeMap::new(),
+            bell: Arc::clone(&bell),
+        };
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
                 Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
@@ -162,7 +175,14 @@ impl Worker {
             let store = Store::start(database.clone(), parts.twilio.account_sid());
             worker.stores.push(store.clone());
             let ports = LanePorts {
-                pacer: Pacer::new(StoreSlots { store: store.clone(), closing: worker.closing.clone() }),
+                pacer: Pacer::new(
+                    StoreSlots {
+                        store: store.clone(),
+                        anchor: Arc::clone(&anchor),
+                        closing: worker.closing.clone(),
+                    },
+                    lane,
+                ),
                 store,
                 publisher: publisher.clone(),
                 twilio: parts.twilio.clone(),
@@ -172,22 +192,25 @@ impl Worker {
                 default_senders: parts.default_senders.clone(),
                 default_rate: parts.default_rate,
                 ladder_unit: parts.amqp.delay_unit,
+                bell: Arc::clone(&bell),
                 closing: worker.closing.clone(),
             };
-            worker.start_lane(lane, ports, &parts, &names);
+            let door = worker.start_lane(lane, ports, &parts, &names);
+            pump.doors.insert(lane, door);
         }
+        let pumping = pump.run(worker.stopping.clone());
+        worker.spawn("the pump of the lines", pumping);
         worker.start_background(&parts, &names, &urgent_publisher, &publisher);
         worker
     }
 
-    fn start_lane(&mut self, lane: Lane, ports: LanePorts, parts: &WorkerParts, names: &Names) {
+    fn start_lane(&mut self, lane: Lane, ports: LanePorts, parts: &WorkerParts, names: &Names) -> Door {
         let permits = parts.permits.of(lane).max(1);
         let directory = ports.directory.clone();
         let life = Life {
             ports,
             clock: Clock::system(),
             settings: Settings { defaults: parts.defaults.clone(), ladder_unit: parts.amqp.delay_unit },
-            places: Semaphore::new((usize::from(permits) / 4).max(1)),
             stopping: self.stopping.clone(),
         };
         // The consumer ends with the lane's own drain, not before it.
@@ -195,12 +218,14 @@ impl Worker {
         let consumer = Consumer::start(parts.amqp.clone(), names.queue(lane), prefetch, self.closing.clone());
         self.readiness.consumers.push((lane.as_str(), consumer.health_handle()));
         let (drain_max, stopping) = (parts.drain_max, self.stopping.clone());
-        let (_pull, pulled) = tokio::sync::mpsc::channel(1);
+        let (into_lane, pulled) = mpsc::channel(usize::from(permits));
         let permits = Arc::new(Semaphore::new(usize::from(permits)));
+        let door = Door { permits: Arc::clone(&permits), pulled: into_lane };
         let weight_of = move |tenant: &str| directory.weight_of(tenant);
         let sources = Sources { consumer, pulled, permits, weight_of };
         let lane_loop = lane_loop::run(lane, sources, Arc::new(life), drain_max, stopping);
         self.tasks.spawn(async move { (lane.as_str(), lane_loop.await) });
+        door
     }
 
     /// Starts a task that lasts until `stopping` is cancelled.
@@ -241,8 +266,6 @@ impl Worker {
         self.spawn("the release of paused jobs", lines);
         self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
         self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
-        let repace = duties::repace_for_ever(database.clone(), parts.default_rate, stopping.clone());
-        self.spawn("the pacing of displaced jobs", repace);
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();
         self.spawn("the watch over connections", async move {

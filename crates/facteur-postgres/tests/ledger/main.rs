@@ -11,6 +11,8 @@ mod lines;
 #[cfg(test)]
 mod pauses;
 #[cfg(test)]
+mod rate_lines;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod settlements;

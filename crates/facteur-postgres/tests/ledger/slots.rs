@@ -1,100 +1,184 @@
 use std::time::Duration;
 
-use facteur_core::gcra::Rate;
-use facteur_core::ledger::{JobRow, Next, Settlement, Slots, Wait};
-use facteur_core::reason::{Reason, ReasonCode};
-use facteur_core::status::Status;
-use facteur_postgres::repace;
+use facteur_core::Timestamp;
+use facteur_core::gcra::{self, Ask, Rate, Reservation, SenderClock, ahead_max, burst};
+use facteur_core::ledger::Reserved;
+use facteur_core::limits::{SLOT_HORIZON, SLOT_HORIZON_URGENT};
+use facteur_core::sender::Sender;
 
-use crate::fixture::{Fixture, in_s, row};
+use crate::fixture::Fixture;
 
-const SENDER: &str = "+15005550006";
-const HORIZON: Duration = Duration::from_secs(2);
+pub(crate) const SENDER: &str = "+15005550006";
 
-#[tokio::test]
-async fn reservations_of_many_workers_never_overlap_and_leave_no_gap() {
-    let fixture = Fixture::new().await;
-    let rate = Rate::per_second(1_000.0).unwrap();
-    let origin = fixture.count("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint").await;
-    let reservations = (0..200).map(|_| fixture.store.reserve(SENDER, rate, 1, HORIZON));
-    let mut granted = 0u32;
-    for answer in futures_util::future::join_all(reservations).await {
-        match answer.unwrap() {
-            Slots::Granted { count, .. } => granted += count,
-            Slots::Displaced { .. } => {}
-        }
-    }
-    // What was granted is exactly what the clock moved: no slot twice, none skipped while it was busy.
-    let tat = fixture
-        .count("SELECT floor(extract(epoch FROM tat) * 1000000)::bigint FROM facteur.rate_slots")
-        .await;
-    let moved_us = u64::try_from(tat - origin).unwrap();
-    let granted_us = u64::from(granted) * 1_000;
-    assert!(moved_us >= granted_us, "{granted} segments in {moved_us} µs would be more than the rate");
-    assert!(granted > 0);
+pub(crate) fn sender() -> Sender {
+    Sender::parse(SENDER).unwrap()
 }
 
-#[tokio::test]
-async fn beyond_two_seconds_nothing_is_reserved_and_the_displaced_come_back_one_by_one() {
-    let fixture = Fixture::new().await;
-    let rate = Rate::per_second(1.0).unwrap();
-    fixture.store.reserve(SENDER, rate, 4, HORIZON).await.unwrap();
-    let before = fixture.text("SELECT tat::text FROM facteur.rate_slots").await;
-    let mut waits = Vec::new();
-    for _ in 0..5 {
-        match fixture.store.reserve(SENDER, rate, 1, HORIZON).await.unwrap() {
-            Slots::Displaced { wait } => waits.push(wait.as_secs_f64()),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(fixture.text("SELECT tat::text FROM facteur.rate_slots").await, before);
-    for pair in waits.windows(2) {
-        // Each moves the clock by its second; asking takes a moment of it.
-        assert!((0.5..=1.0).contains(&(pair[1] - pair[0])), "{waits:?}");
-    }
+pub(crate) fn rate(per_second: f64) -> Rate {
+    Rate::per_second(per_second).unwrap()
+}
+
+fn normal(needed: u32, block: u32) -> Ask {
+    Ask { needed, block, may_owe: false, horizon: SLOT_HORIZON, has_line: false }
+}
+
+fn urgent(needed: u32) -> Ask {
+    Ask { needed, block: needed, may_owe: true, horizon: SLOT_HORIZON_URGENT, has_line: false }
+}
+
+async fn reserve(fixture: &Fixture, per_second: f64, ask: Ask) -> Reserved {
+    fixture.store.reserve(&sender(), rate(per_second), ask, None).await.unwrap()
+}
+
+async fn clock(fixture: &Fixture) -> SenderClock {
+    let client = fixture.client().await;
+    let query =
+        "SELECT tat, debt, CASE WHEN debt_until > '-infinity' THEN debt_until END FROM facteur.rate_slots";
+    let row = client.query_one(query, &[]).await.unwrap();
+    let debt: i32 = row.get(1);
+    let debt_until = row.get::<_, Option<Timestamp>>(2).unwrap_or(Timestamp::MIN);
+    SenderClock { tat: row.get(0), debt: debt.try_into().unwrap(), debt_until }
+}
+
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// Sets the sender's clock ahead of the database's.
+pub(crate) async fn set_ahead(fixture: &Fixture, per_second: f64, ahead_s: f64) {
+    fixture
+        .sql(&format!(
+            "INSERT INTO facteur.rate_slots (sender, rate, tat) \
+             VALUES ('{SENDER}', {per_second}, clock_timestamp() + {ahead_s} * interval '1 second') \
+             ON CONFLICT (sender) DO UPDATE SET rate = excluded.rate, tat = excluded.tat"
+        ))
+        .await;
 }
 
 #[tokio::test]
 async fn the_database_reserves_as_the_core_says() {
     let fixture = Fixture::new().await;
-    let rate = Rate::per_second(100.0).unwrap();
-    let Slots::Granted { first_in, period, count } =
-        fixture.store.reserve(SENDER, rate, 3, HORIZON).await.unwrap()
-    else {
-        panic!("an idle clock grants at once");
-    };
-    let expected = facteur_core::gcra::block_size(rate, facteur_core::limits::SLOT_BLOCK, 3);
-    assert_eq!((first_in, period, count), (Duration::ZERO, Duration::from_millis(10), expected));
-    let Slots::Granted { first_in, .. } = fixture.store.reserve(SENDER, rate, 1, HORIZON).await.unwrap()
-    else {
-        panic!("the horizon is two seconds");
-    };
-    assert!(first_in <= period * expected);
+    let asks =
+        [normal(1, 5), urgent(1), normal(3, 3), urgent(2), urgent(1), urgent(3), normal(1, 1), urgent(1)];
+    for per_second in [100.0, 7.0, 0.5] {
+        set_ahead(&fixture, per_second, -1.0).await;
+        for ask in asks {
+            let before = clock(&fixture).await;
+            let Reserved { reading, reservation } = reserve(&fixture, per_second, ask).await;
+            let (expected, answer) = gcra::reserve(before, reading.now, rate(per_second), ask);
+            let after = clock(&fixture).await;
+            match (reservation, answer) {
+                (Reservation::Full, Reservation::Full) => {}
+                (
+                    Reservation::Granted { from, place, count },
+                    Reservation::Granted { from: from_too, place: place_too, count: count_too },
+                ) => {
+                    assert!((micros(from) - micros(from_too)).abs() <= 2, "{ask:?}");
+                    assert!((micros(place) - micros(place_too)).abs() <= 2, "{ask:?}");
+                    assert_eq!(count, count_too);
+                }
+                other => panic!("{ask:?} of {before:?}: {other:?}"),
+            }
+            assert!((micros(after.tat) - micros(expected.tat)).abs() <= 2, "{ask:?}");
+            assert_eq!(after.debt, expected.debt, "{ask:?}");
+        }
+    }
 }
 
 #[tokio::test]
-async fn a_changed_rate_acts_on_what_waits_for_it() {
+async fn no_second_of_many_workers_reservations_holds_more_than_rate_and_burst() {
     let fixture = Fixture::new().await;
-    let slow = Rate::per_second(0.001).unwrap();
-    fixture.store.reserve(SENDER, slow, 5, HORIZON).await.unwrap();
-    let Slots::Displaced { wait } = fixture.store.reserve(SENDER, slow, 5, HORIZON).await.unwrap() else {
-        panic!("the clock is far ahead");
-    };
-    let row = row();
-    let reason = Reason::new(ReasonCode::RateLimit, "waits");
-    let wait = Some(Wait { delay: wait, in_ladder: false, is_counted: false });
-    let next = Next { status: Status::Waiting, reason, wait, suppress: false, hold: None };
-    fixture.store.settle(Settlement { row: JobRow { deadline: in_s(90_000), ..row }, next }).await.unwrap();
-    assert_eq!(repace(&fixture.database, Some(slow)).await.unwrap(), 0);
-    fixture.sql(&format!("INSERT INTO facteur.senders (address, rate) VALUES ('{SENDER}', 100)")).await;
-    assert_eq!(repace(&fixture.database, Some(slow)).await.unwrap(), 1);
-    let wait = "SELECT extract(epoch FROM due_at - clock_timestamp())::bigint FROM facteur.jobs";
-    assert!(fixture.count(wait).await <= 1, "the job comes at the new rate");
-    assert!(matches!(
-        fixture.store.reserve(SENDER, Rate::per_second(100.0).unwrap(), 1, HORIZON).await,
-        Ok(Slots::Granted { .. })
-    ));
-    fixture.sql("DELETE FROM facteur.senders").await;
-    assert_eq!(repace(&fixture.database, None).await.unwrap(), 1);
-    assert_eq!(fixture.count("SELECT count(*) FROM facteur.rate_slots").await, 0, "no limit, no clock");
+    let mut places = Vec::new();
+    let asks = (0..400).map(|number| match number % 4 {
+        0 => urgent(1),
+        1 => urgent(2),
+        _ => normal(1, 5),
+    });
+    let answers = futures_util::future::join_all(asks.map(|ask| reserve(&fixture, 200.0, ask))).await;
+    for answer in answers {
+        if let Reservation::Granted { from, place, count } = answer.reservation {
+            let is_debt = from < place;
+            let each = (0..i64::from(count))
+                .map(|n| if is_debt { (micros(from), 1) } else { (micros(from) + n * 5_000, 1) });
+            places.extend(each);
+        }
+    }
+    places.sort_unstable();
+    assert!(places.len() > 5);
+    for (index, (start, _)) in places.iter().enumerate() {
+        let count = places[index..].iter().take_while(|(at, _)| *at < start + 1_000_000).count();
+        assert!(count as f64 <= 200.0 + burst(rate(200.0), 2) + 1.0, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn an_urgent_message_leaves_at_once_against_a_debt_that_the_others_repay() {
+    let fixture = Fixture::new().await;
+    set_ahead(&fixture, 1.0, 5.0).await;
+    let before = clock(&fixture).await.tat;
+    for _ in 0..2 {
+        let answer = reserve(&fixture, 1.0, urgent(1)).await;
+        let Reservation::Granted { from, place, count: 1 } = answer.reservation else { panic!("{answer:?}") };
+        assert!(from == answer.reading.now && place >= before);
+    }
+    assert_eq!(micros(clock(&fixture).await.tat) - micros(before), 2_000_000, "two segments later");
+    assert_eq!(reserve(&fixture, 1.0, urgent(1)).await.reservation, Reservation::Full);
+    assert_eq!(reserve(&fixture, 1.0, normal(1, 1)).await.reservation, Reservation::Full);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_further_ahead_than_it_can_be_is_set_back() {
+    let fixture = Fixture::new().await;
+    // The database's clock was an hour ahead, and jumped back.
+    set_ahead(&fixture, 100.0, 3_600.0).await;
+    let answer = reserve(&fixture, 100.0, urgent(1)).await;
+    let Reservation::Granted { place, .. } = answer.reservation else { panic!("{answer:?}") };
+    let ahead = Duration::try_from(place.duration_since(answer.reading.now)).unwrap();
+    assert!(ahead <= ahead_max(rate(100.0)) && ahead < Duration::from_secs(2), "{ahead:?}");
+    // It jumped forward: nothing is saved up.
+    set_ahead(&fixture, 100.0, -3_600.0).await;
+    let answer = reserve(&fixture, 100.0, normal(1, 5)).await;
+    assert_eq!(
+        answer.reservation,
+        Reservation::Granted { from: answer.reading.now, place: answer.reading.now, count: 5 }
+    );
+    assert_eq!(reserve(&fixture, 100.0, normal(20, 20)).await.reservation.count_or_zero(), 20);
+    assert_eq!(reserve(&fixture, 100.0, normal(1, 1)).await.reservation, Reservation::Full);
+}
+
+#[tokio::test]
+async fn a_changed_rate_acts_on_what_lies_ahead() {
+    let fixture = Fixture::new().await;
+    set_ahead(&fixture, 0.01, 400.0).await;
+    let answer = reserve(&fixture, 100.0, normal(1, 1)).await;
+    let Reservation::Granted { place, .. } = answer.reservation else { panic!("{answer:?}") };
+    assert!((39_000..=40_000).contains(&(micros(place) - micros(answer.reading.now))), "four segments");
+    set_ahead(&fixture, 100.0, 0.09).await;
+    assert_eq!(reserve(&fixture, 1.0, normal(1, 1)).await.reservation, Reservation::Full, "nine seconds");
+}
+
+#[tokio::test]
+async fn nothing_is_given_before_an_instant_that_is_to_be_trusted() {
+    let fixture = Fixture::new().await;
+    let now = reserve(&fixture, 100.0, normal(1, 1)).await.reading.now;
+    let trusted = now.checked_add(Duration::from_secs(1)).ok();
+    for ask in [normal(1, 1), urgent(1)] {
+        let answer = fixture.store.reserve(&sender(), rate(100.0), ask, trusted).await.unwrap();
+        assert_eq!(answer.reservation, Reservation::Full, "{ask:?}");
+    }
+    let later = fixture.store.reserve(&sender(), rate(100.0), normal(1, 1), Some(now)).await.unwrap();
+    assert!(matches!(later.reservation, Reservation::Granted { .. }));
+}
+
+trait CountOrZero {
+    fn count_or_zero(&self) -> u32;
+}
+
+impl CountOrZero for Reservation {
+    fn count_or_zero(&self) -> u32 {
+        match self {
+            Reservation::Granted { count, .. } => *count,
+            Reservation::Full => 0,
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use facteur_core::gcra::burst;
 use facteur_core::ids::JobId;
 use facteur_core::job::Job;
 use facteur_core::ledger::Record;
@@ -13,7 +14,7 @@ use facteur_core::status::Status;
 
 use crate::jobs::Published;
 use crate::ledger::Row;
-use crate::limiter::{LIMITED_SENDER, PERIOD};
+use crate::limiter::{self, LIMITED_SENDER};
 use crate::twilio::Seen;
 use crate::world::World;
 
@@ -182,12 +183,13 @@ fn nobody_is_called_after_opting_out(world: &World, broken: &mut Vec<String>) {
     }
 }
 
-/// In any second at most the rate, and one message on either side of it.
+/// In any second at most rate and burst.
 fn the_rate_is_kept(world: &World, broken: &mut Vec<String>) {
     let limited = world.twilio.seen.iter().filter(|seen| seen.call.from.as_str() == LIMITED_SENDER);
     let sent: Vec<_> = limited.map(|seen| (seen.at, cost(world, seen))).collect();
     let largest = sent.iter().map(|(_, segments)| *segments).max().unwrap_or_default();
-    let allowed = 1.0 / PERIOD.as_secs_f64() + 2.0 * f64::from(largest);
+    let rate = limiter::rate();
+    let allowed = rate.as_per_second().ceil() + burst(rate, largest);
     for (from, _) in &sent {
         let until = from.checked_add(Duration::from_secs(1)).unwrap_or(*from);
         let window = sent.iter().filter(|(at, _)| at >= from && *at < until);

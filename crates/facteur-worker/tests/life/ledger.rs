@@ -33,6 +33,9 @@ pub(crate) struct Row {
     pub(crate) due_at: Option<Timestamp>,
     /// The line in which it stands.
     pub(crate) hold: Option<Hold>,
+    /// Since when it stands in the line of its sender; its place is kept when it comes out.
+    line_since: Option<Timestamp>,
+    is_in_line: bool,
     token: Option<ClaimToken>,
     updated_at: Timestamp,
 }
@@ -96,6 +99,7 @@ impl Ledger {
             return Claim::Busy;
         };
         (row.not_before, row.hold) = (None, None);
+        (row.not_before, row.is_in_line) = (None, false);
         row.due_at = Some(later(now, CLAIM_LEASE));
         row.attempt += i32::from(!is_again);
         row.token = Some(request.token);
@@ -131,7 +135,7 @@ impl Ledger {
 
     fn end_at_claim(&mut self, id: JobId, status: Status, reason: ReasonCode, now: Timestamp) -> Claim {
         if let Some(row) = self.move_to(id, status, Some(reason), now) {
-            (row.not_before, row.due_at) = (None, None);
+            (row.not_before, row.due_at, row.is_in_line) = (None, None, false);
         }
         Claim::Ended(status)
     }
@@ -217,8 +221,12 @@ impl Ledger {
             }
             Some(_) => return Settled::Superseded,
         };
-        row.due_at = None;
-        if let Some(delay) = delay {
+        (row.due_at, row.is_in_line) = (None, false);
+        if next.hold.is_some() {
+            row.turn = Turn(row.turn.0 + 1);
+            (row.not_before, row.due_at, row.is_in_line) = (None, Some(row.job.deadline), true);
+            row.line_since = row.line_since.or(Some(now));
+        } else if let Some(delay) = delay {
             row.turn = Turn(row.turn.0 + 1);
             let at = later(now, delay);
             row.not_before = Some(row.not_before.map_or(at, |earlier| earlier.max(at)));
@@ -285,7 +293,22 @@ impl Ledger {
     fn end_in_sweep(&mut self, id: JobId, status: Status, reason: Option<ReasonCode>, now: Timestamp) {
         if let Some(row) = self.move_to(id, status, reason, now) {
             (row.due_at, row.hold) = (None, None);
+            (row.due_at, row.is_in_line) = (None, false);
         }
+    }
+
+    /// Who stands in the line first, and what it costs. Whose deadline has passed is left to the sweep.
+    pub(crate) fn first_in_line(&self) -> Option<(JobId, u32)> {
+        let waiting = self.rows.iter().filter(|(_, row)| row.is_in_line);
+        waiting.min_by_key(|(_, row)| row.line_since).map(|(id, row)| (*id, row.job.segments))
+    }
+
+    /// Takes a job out of the line.
+    pub(crate) fn pull(&mut self, id: JobId, now: Timestamp) -> Option<EnvelopeContent> {
+        let row = self.rows.get_mut(&id)?;
+        row.is_in_line = false;
+        row.due_at = Some(later(now, WAKE_UP_GRACE));
+        Some(wake_up(&row.job, row.turn))
     }
 
     /// When the sweep has something to do.
@@ -312,6 +335,8 @@ impl Ledger {
             not_before: None,
             due_at: None,
             hold: None,
+            line_since: None,
+            is_in_line: false,
             token: None,
             updated_at: now,
         })

@@ -1,36 +1,53 @@
-//! The limited sender's clock: slots one after the other, and a second clock for those who step aside.
+//! The limited sender's clock, and what is pulled out of its line: the arithmetic of the core on the world's time.
 
 use std::time::Duration;
 
-use facteur_core::limits::{SLOT_BLOCK, SLOT_WAIT_IN_PLACE_MAX};
+use facteur_core::Timestamp;
+use facteur_core::gcra::{self, Ask, Rate, Reservation, SenderClock, late_max};
+use facteur_core::limits::{SLOT_HORIZON, SLOT_LOOKAHEAD};
 use facteur_worker::ports::Slot;
 use tokio::time::Instant;
 
 /// The sender that has a rate; every other one has none.
 pub(crate) const LIMITED_SENDER: &str = "+15005550001";
-/// How long a segment of the limited sender lasts.
-pub(crate) const PERIOD: Duration = Duration::from_millis(800);
+
+/// Segments a second of the limited sender.
+pub(crate) fn rate() -> Rate {
+    Rate::per_second(1.25).unwrap()
+}
 
 pub(crate) struct Limiter {
-    tat: Instant,
-    displaced_until: Instant,
+    clock: SenderClock,
 }
 
 impl Limiter {
     pub(crate) fn new() -> Self {
-        Self { tat: Instant::now(), displaced_until: Instant::now() }
+        Self { clock: SenderClock::IDLE }
     }
 
-    pub(crate) fn slot(&mut self, segments: u32, may_wait: bool) -> Slot {
-        let (now, cost) = (Instant::now(), PERIOD * segments);
-        let first = self.tat.max(now);
-        let horizon = if may_wait { SLOT_WAIT_IN_PLACE_MAX } else { Duration::ZERO };
-        if first > now + horizon {
-            let at = self.displaced_until.max(first);
-            self.displaced_until = at + cost;
-            return Slot::Displaced(at - now);
+    pub(crate) fn slot(&mut self, segments: u32, has_line: bool, now: Timestamp) -> Slot {
+        let ask = Ask { needed: segments, block: segments, may_owe: false, horizon: SLOT_HORIZON, has_line };
+        let (clock, answer) = gcra::reserve(self.clock, now, rate(), ask);
+        self.clock = clock;
+        match answer {
+            Reservation::Granted { place, .. } => slot(place, now),
+            Reservation::Full => Slot::Line,
         }
-        self.tat = first + cost;
-        Slot::At { at: first, late_max: SLOT_BLOCK.max(cost) }
     }
+
+    /// When the next of the line may be pulled.
+    pub(crate) fn next_pull(&self) -> Timestamp {
+        self.clock.tat.checked_sub(SLOT_LOOKAHEAD).unwrap_or(Timestamp::MIN)
+    }
+
+    pub(crate) fn pull(&mut self, segments: u32, now: Timestamp) -> Option<Slot> {
+        let (clock, places) = gcra::pull(self.clock, now, rate(), &[segments]);
+        self.clock = clock;
+        places.first().map(|place| slot(*place, now))
+    }
+}
+
+fn slot(place: Timestamp, now: Timestamp) -> Slot {
+    let wait = Duration::try_from(place.duration_since(now)).unwrap_or_default();
+    Slot::At { at: Instant::now() + wait, late_max: late_max(rate()) }
 }

@@ -84,11 +84,11 @@ impl Ports for MemoryPorts {
         Ok(self.shared.world().facts(job, turn))
     }
 
-    async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {
+    async fn slot(&self, sender: &Sender, segments: u32) -> Result<Slot, PortError> {
         if sender.as_str() != LIMITED_SENDER {
             return Ok(Slot::Now);
         }
-        Ok(self.once(|world| world.limiter.slot(segments, may_wait)).await)
+        Ok(self.once(|world| world.slot(segments)).await)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {

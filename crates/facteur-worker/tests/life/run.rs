@@ -6,7 +6,6 @@ use std::time::Duration;
 use facteur_core::lane::Lane;
 use facteur_worker::process::{Life, Settings};
 use tokio::runtime::Builder;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -82,7 +81,6 @@ impl Run {
             ports: MemoryPorts { shared: Arc::clone(&self.shared), worker: self.started },
             clock: self.shared.world().clock.clone(),
             settings: Settings { defaults: jobs::defaults(), ladder_unit: LADDER_UNIT },
-            places: Semaphore::new(PERMITS / 4),
             stopping: CancellationToken::new(),
         };
         Worker { life: Arc::new(life), lives: JoinSet::new(), is_up: true }
@@ -168,7 +166,8 @@ impl Run {
                 return;
             }
             let due = self.shared.world().next_due();
-            let next = [due, until].into_iter().flatten().min();
+            let pull = self.shared.world().next_pull().filter(|_| self.workers.iter().any(is_free));
+            let next = [due, pull, until].into_iter().flatten().min();
             let shared = Arc::clone(&self.shared);
             tokio::select! {
                 biased;
@@ -196,16 +195,25 @@ impl Run {
 
     /// Hands out what is ready, to one worker after the other.
     fn hand_out(&mut self) {
-        let is_free = |worker: &Worker| worker.is_up && worker.lives.len() < PERMITS;
         while self.workers.iter().any(is_free) {
             self.next = (self.next + 1) % self.workers.len();
             let worker = &mut self.workers[self.next];
             if !is_free(worker) {
                 continue;
             }
+            let life = Arc::clone(&worker.life);
+            let pulled = self.shared.world().pull();
+            if let Some((content, slot)) = pulled {
+                worker.lives.spawn(async move {
+                    let lane = Lane::from_routing_key(&content.routing_key).unwrap();
+                    // Nothing is acknowledged: the row answers for it.
+                    let _ = life.live(lane, &content, Some(slot)).await;
+                    life.ports.shared.changed.notify_one();
+                });
+                continue;
+            }
             let handed = self.shared.world().broker.hand_out(worker.life.ports.worker);
             let Some((tag, content)) = handed else { return };
-            let life = Arc::clone(&worker.life);
             worker.lives.spawn(async move {
                 // After an error the envelope is left alone.
                 let lane = Lane::from_routing_key(&content.routing_key).unwrap();
@@ -241,6 +249,10 @@ impl Run {
             forward_panic(ended);
         }
     }
+}
+
+fn is_free(worker: &Worker) -> bool {
+    worker.is_up && worker.lives.len() < PERMITS
 }
 
 fn forward_panic(ended: Result<(), JoinError>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use facteur_core::Timestamp;
 use facteur_core::call::Call;
+use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
 use facteur_core::ids::{JobId, Turn};
 use facteur_core::job::{Content, Job};
@@ -15,6 +16,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 use facteur_core::status::Status;
 use facteur_worker::clock::Clock;
+use facteur_worker::ports::Slot;
 use facteur_worker::process::End;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -183,6 +185,27 @@ impl World {
         Some(self.origin + SWEEP_INTERVAL * u32::try_from(sweeps).unwrap_or(u32::MAX))
     }
 
+    /// The limiter's answer to a fresh message.
+    pub(crate) fn slot(&mut self, segments: u32) -> Slot {
+        let (now, has_line) = (self.clock.now(), self.ledger.first_in_line().is_some());
+        self.limiter.slot(segments, has_line, now)
+    }
+
+    /// The first of the line, if its place is near.
+    pub(crate) fn pull(&mut self) -> Option<(EnvelopeContent, Slot)> {
+        let (id, segments) = self.ledger.first_in_line()?;
+        let now = self.clock.now();
+        let slot = self.limiter.pull(segments, now)?;
+        Some((self.ledger.pull(id, now)?, slot))
+    }
+
+    /// When somebody can be pulled out of the line.
+    pub(crate) fn next_pull(&self) -> Option<Instant> {
+        self.ledger.first_in_line()?;
+        let since_start = self.limiter.next_pull().duration_since(self.start);
+        Some(self.origin + Duration::try_from(since_start).unwrap_or_default())
+    }
+
     pub(crate) fn age(&self) -> Duration {
         self.origin.elapsed()
     }
@@ -288,8 +311,8 @@ impl World {
                     || row.hold.is_some()
                     || is_on_time
                     || self.broker.holds(held.job, Some(row.turn))
-                    // It stepped aside before it was known whether its turn is stale.
-                    || (code == ReasonCode::RateLimit && self.broker.holds(held.job, Some(held.turn)))
+                    // It stands in the line, or was pulled out of it already.
+                    || (code == ReasonCode::RateLimit && row.turn > held.turn && row.due_at.is_some())
                     || self.broker.is_in_hands(held.job)
             }
             (End::Final(_) | End::NotOurs, None) => false,

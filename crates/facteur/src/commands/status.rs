@@ -7,6 +7,7 @@ use facteur_core::status::Status;
 use facteur_core::{Timestamp, twilio_errors};
 use facteur_postgres::Database;
 use facteur_postgres::messages::{self, AttemptFacts, MessageFacts, Story};
+use facteur_postgres::{AHEAD_MAX, Standing};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -169,10 +170,20 @@ fn next_in_line(job: &Story) -> String {
         }
         (Some(Hold::Pause(_)), None) => "the pause has ended, and it is let out now".to_owned(),
         (Some(Hold::Breaker(_)), _) => "it goes on when the breaker closes".to_owned(),
-        (Some(Hold::Rate(sender)), _) => format!("its turn comes in the line of the sender {sender}"),
+        (Some(Hold::Rate(_)), _) => {
+            job.standing.as_ref().map_or_else(|| "its turn comes".to_owned(), in_line)
+        }
         (None, _) => "its turn comes".to_owned(),
     };
     format!("{what}; not after {:.0}", job.deadline)
+}
+
+fn in_line(standing: &Standing) -> String {
+    let Standing { line, ahead, per_second } = standing;
+    let more = if *ahead >= AHEAD_MAX { "at least " } else { "" };
+    let pace = per_second.map(|rate| format!(", about {:.0} s at {rate}/s", *ahead as f64 / rate));
+    let pace = pace.unwrap_or_default();
+    format!("it stands in the line {line} behind {more}{ahead} others of its lane{pace}")
 }
 
 impl Told {

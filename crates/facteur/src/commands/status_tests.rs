@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use facteur_core::lane::Lane;
 use facteur_core::phone::PhoneNumber;
+use facteur_core::sender::Sender;
 
 use super::*;
 
@@ -48,6 +49,7 @@ fn story(status: Status, reason: ReasonCode, attempts: Vec<AttemptFacts>) -> Sto
         due_at: Some(at("2026-11-20T10:01:05Z")),
         deadline: at("2026-11-21T10:00:00Z"),
         created_at: at("2026-11-20T10:00:00Z"),
+        standing: None,
         updated_at: at("2026-11-20T10:00:01Z"),
         hold: None,
         pause: None,
@@ -104,4 +106,18 @@ fn what_was_not_seen_tells_how_long_others_wait() {
     let not_seen =
         NotSeen { id: Uuid::from_u128(7), status: "not_seen_yet", oldest_waiting_s: vec![("bulk", 40)] };
     assert!(not_seen.as_text().contains("oldest waiting: bulk 40 s"), "{}", not_seen.as_text());
+}
+
+#[test]
+fn who_stands_in_a_line_hears_how_many_stand_before() {
+    let mut job = story(Status::Waiting, ReasonCode::RateLimit, Vec::new());
+    let mut place = Standing { line: "rate:+15005550006".to_owned(), ahead: 1_234, per_second: Some(100.0) };
+    job.hold = Some(Hold::Rate(Sender::parse("+15005550006").unwrap()));
+    job.standing = Some(place.clone());
+    let told = next(&job);
+    assert!(told.contains("behind 1234 others of its lane, about 12 s at 100/s"), "{told}");
+    (place.ahead, place.per_second) = (AHEAD_MAX, None);
+    job.standing = Some(place);
+    let told = next(&job);
+    assert!(told.contains("behind at least 10000 others of its lane; not after"), "{told}");
 }

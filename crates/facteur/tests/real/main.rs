@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod pauses;
