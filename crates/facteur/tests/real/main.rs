@@ -9,8 +9,6 @@ mod hostile;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod readme;
