@@ -3,6 +3,7 @@
 mod backoff_policy;
 mod batch_error;
 mod batcher;
+pub mod breakers;
 mod claim;
 mod connect_error;
 pub mod dead_letters;

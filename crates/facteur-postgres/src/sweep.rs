@@ -44,6 +44,7 @@ const SWEEP: &str = concat!(
              sentence = CASE v.verdict WHEN 'uncertain' THEN $3 ELSE j.sentence END, \
              due_at = CASE v.verdict WHEN 'woken' THEN clock_timestamp() + greatest($2::float8 * interval '1 second', \
                           2 * (clock_timestamp() - coalesce(j.not_before, j.updated_at))) END, \
+             waits_for = CASE WHEN v.verdict NOT IN ('uncertain', 'expired') THEN j.waits_for END, \
              updated_at = CASE v.verdict WHEN 'woken' THEN j.updated_at ELSE clock_timestamp() END \
          FROM judged v WHERE j.id = v.id), \
      buried AS (",

@@ -80,7 +80,9 @@ impl TwilioClient {
         self.exchange(self.inner.http.get(url)).await
     }
 
-    pub(crate) fn account_sid(&self) -> &str {
+    /// The account in whose name calls are made.
+    #[must_use]
+    pub fn account_sid(&self) -> &str {
         &self.inner.account_sid
     }
 

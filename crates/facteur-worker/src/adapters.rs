@@ -9,6 +9,7 @@ use facteur_amqp::{Publication, PublishError, Publisher};
 use facteur_core::call::Call;
 use facteur_core::gate::Facts;
 use facteur_core::gcra::Rate;
+use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
@@ -21,6 +22,8 @@ use facteur_postgres::{BatchFailure, SenderDirectory, Store, SubmitError, Templa
 use facteur_twilio::TwilioClient;
 use tokio_util::sync::CancellationToken;
 
+use crate::breakers::{Breakers, Pass};
+use crate::governor::Governor;
 use crate::pacer::{Pacer, SlotSource};
 use crate::patience::in_time;
 use crate::ports::{Letter, PortError, Ports, Slot};
@@ -42,6 +45,8 @@ pub(crate) struct LanePorts {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) twilio: TwilioClient,
+    pub(crate) breakers: Breakers,
+    pub(crate) governor: Governor,
     pub(crate) pacer: Pacer<StoreSlots>,
     pub(crate) templates: TemplateStore,
     pub(crate) senders: Arc<SenderDirectory>,
@@ -59,6 +64,8 @@ impl LanePorts {
 }
 
 impl Ports for LanePorts {
+    type Pass = Pass;
+
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
         let stored =
             if turn == Turn::default() { None } else { self.stored(job.id).await? }.unwrap_or_default();
@@ -77,7 +84,9 @@ impl Ports for LanePorts {
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
-        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold: None })
+        let account = self.twilio.account_sid();
+        let hold = sender.as_ref().and_then(|sender| self.breakers.hold_for(account, sender));
+        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, may_wait: bool) -> Result<Slot, PortError> {
@@ -85,6 +94,10 @@ impl Ports for LanePorts {
             return Ok(Slot::Now);
         };
         self.pacer.slot(sender, rate, segments, may_wait).await.ok_or(PortError::Closed)
+    }
+
+    fn pass(&self, sender: &Sender) -> Result<Pass, Hold> {
+        self.breakers.pass(self.twilio.account_sid(), sender)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {
@@ -102,7 +115,13 @@ impl Ports for LanePorts {
     }
 
     async fn call(&self, call: &Call) -> Outcome {
-        self.twilio.send(call).await
+        let _calling = self.governor.calling();
+        let started = self.breakers.now();
+        let outcome = self.twilio.send(call).await;
+        if self.breakers.told(self.twilio.account_sid(), &call.from, started, &outcome) {
+            self.governor.throttled();
+        }
+        outcome
     }
 
     async fn record(&self, record: Record) -> Result<Recorded, PortError> {

@@ -3,15 +3,18 @@
 //! Start with [`process`]: it is one job's life, read from top to bottom.
 
 mod adapters;
+pub mod breakers;
 pub mod clock;
 mod duties;
 mod endings;
+mod governor;
 mod keeper;
 mod lane_loop;
 pub mod metrics;
 mod pacer;
 mod patience;
 pub mod ports;
+mod probe;
 pub mod process;
 mod relay;
 mod rows;

@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
+use crate::breakers::Breakers;
 use crate::clock::Clock;
+use crate::governor::Governor;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::relay::Relay;
-use crate::{duties, keeper, lane_loop, metrics};
+use crate::{duties, keeper, lane_loop, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -153,6 +155,10 @@ impl Worker {
             stopping,
             closing,
         };
+        let breakers = Breakers::new(Clock::system());
+        let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
+        let governor = Governor::new(permits, Clock::system());
+        let mut governed = Vec::new();
         let senders = Arc::new(SenderDirectory::start(parts.database.clone(), worker.stopping.clone()));
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
@@ -166,6 +172,8 @@ impl Worker {
                 store,
                 publisher: publisher.clone(),
                 twilio: parts.twilio.clone(),
+                breakers: breakers.clone(),
+                governor: governor.clone(),
                 templates: TemplateStore::new(database.clone()),
                 senders: Arc::clone(&senders),
                 default_senders: parts.default_senders.clone(),
@@ -173,13 +181,21 @@ impl Worker {
                 ladder_unit: parts.amqp.delay_unit,
                 closing: worker.closing.clone(),
             };
-            worker.start_lane(lane, ports, &parts, &names);
+            governed.push((lane, worker.start_lane(lane, ports, &parts, &names)));
         }
-        worker.start_background(&parts, &names, &urgent_publisher, &publisher);
+        let stopping = worker.stopping.clone();
+        worker.spawn("the governor of concurrency", governor.run(governed, stopping));
+        worker.start_background(&parts, &names, &urgent_publisher, &publisher, breakers);
         worker
     }
 
-    fn start_lane(&mut self, lane: Lane, ports: LanePorts, parts: &WorkerParts, names: &Names) {
+    fn start_lane(
+        &mut self,
+        lane: Lane,
+        ports: LanePorts,
+        parts: &WorkerParts,
+        names: &Names,
+    ) -> Arc<Semaphore> {
         let permits = parts.permits.of(lane).max(1);
         let life = Life {
             ports,
@@ -195,9 +211,11 @@ impl Worker {
         let (drain_max, stopping) = (parts.drain_max, self.stopping.clone());
         let (_pull, pulled) = tokio::sync::mpsc::channel(1);
         let permits = Arc::new(Semaphore::new(usize::from(permits)));
+        let governed = Arc::clone(&permits);
         let sources = Sources { consumer, pulled, permits, weight_of: |_: &str| 1 };
         let lane_loop = lane_loop::run(lane, sources, Arc::new(life), drain_max, stopping);
         self.tasks.spawn(async move { (lane.as_str(), lane_loop.await) });
+        governed
     }
 
     /// Starts a task that lasts until `stopping` is cancelled.
@@ -214,6 +232,7 @@ impl Worker {
         names: &Names,
         urgent_publisher: &Publisher,
         publisher: &Publisher,
+        breakers: Breakers,
     ) {
         let dead = Consumer::start(parts.amqp.clone(), names.dead(), KEEPER_PREFETCH, self.closing.clone());
         self.readiness.consumers.push(("dead", dead.health_handle()));
@@ -234,6 +253,9 @@ impl Worker {
             self.spawn("a relay of the outbox", relay.run(self.stopping.clone()));
         }
         let (database, stopping) = (parts.database.clone(), self.stopping.clone());
+        let (twilio, rung) = (parts.twilio.clone(), nudges.clone());
+        let duty = probe::Duty { breakers, database: database.clone(), twilio, nudges: rung };
+        self.spawn("the duty of breakers", duty.run(stopping.clone()));
         self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
         let repace = duties::repace_for_ever(database.clone(), parts.default_rate, stopping.clone());
         self.spawn("the pacing of displaced jobs", repace);
