@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use facteur_core::Timestamp;
+use facteur_core::breaker::Breaker;
+use facteur_core::hold::{Fuse, Hold};
 use facteur_core::ids::JobId;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::Stored;
@@ -15,11 +17,12 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
+use crate::breakers;
 use crate::dead_letters::{self, LetterState, LetterSummary};
 use crate::pool::{Client, Database};
 
 const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
-         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, \
+         j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, j.waits_for, \
          m.id IS NOT NULL AS has_message, m.category, m.channel, m.recipient, m.sender, m.segments, m.bulk_id, \
          m.enqueued_at, m.expires_at \
      FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
@@ -67,6 +70,8 @@ pub struct Story {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// The breaker in whose line it stands, if it does, as it stands now.
+    pub breaker: Option<(Fuse, Breaker)>,
     /// What is sent; `None` if it could not be read.
     pub message: Option<MessageFacts>,
     /// Every call that left for Twilio, the first first.
@@ -153,7 +158,12 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
     let Some(row) = row else { return Ok(story_of_letters(id, dead_letters)) };
     let message = row.get::<_, bool>("has_message").then(|| message_facts(&row));
     let attempts = attempts(&client, id).await?;
-    Ok(Some(Story { message, attempts, dead_letters, ..job_state(&row) }))
+    drop(client);
+    let breaker = match row.get::<_, Option<&str>>("waits_for").and_then(Hold::parse) {
+        Some(Hold::Breaker(fuse)) => breakers::find(database, &fuse).await?.map(|breaker| (fuse, breaker)),
+        Some(Hold::Rate(_) | Hold::Pause(_)) | None => None,
+    };
+    Ok(Some(Story { breaker, message, attempts, dead_letters, ..job_state(&row) }))
 }
 
 /// What an earlier turn of a job settled: sender and rendered text.
@@ -185,6 +195,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         deadline: letter.created_at,
         created_at: letter.created_at,
         updated_at: letter.created_at,
+        breaker: None,
         message: None,
         attempts: Vec::new(),
         dead_letters,
@@ -228,6 +239,7 @@ fn job_state(row: &Row) -> Story {
         deadline: row.get("deadline"),
         created_at: row.get("created_at"),
         updated_at: row.get("updated_at"),
+        breaker: None,
         message: None,
         attempts: Vec::new(),
         dead_letters: Vec::new(),

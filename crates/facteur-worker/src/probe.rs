@@ -39,8 +39,12 @@ pub(crate) struct Duty {
 }
 
 impl Duty {
-    /// Runs until `stopping` is cancelled.
+    /// Runs until `stopping` is cancelled. What is under way then is left: the rows say the same to the next worker.
     pub(crate) async fn run(self, stopping: CancellationToken) {
+        stopping.run_until_cancelled(self.keep()).await;
+    }
+
+    async fn keep(&self) {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut probes: JoinSet<(Fuse, Change)> = JoinSet::new();
@@ -48,7 +52,6 @@ impl Duty {
         let mut is_regular = true;
         loop {
             tokio::select! {
-                () = stopping.cancelled() => return,
                 _ = looks.tick() => is_regular = true,
                 () = self.breakers.changed() => is_regular = false,
                 Some(Ok((fuse, change))) = probes.join_next() => self.breakers.keep_untold(fuse, change),

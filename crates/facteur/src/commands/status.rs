@@ -1,5 +1,7 @@
 //! `facteur status`: the story of one message.
 
+use facteur_core::breaker::{Breaker, State};
+use facteur_core::hold::Fuse;
 use facteur_core::ids::JobId;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
@@ -106,6 +108,7 @@ fn next(job: &Story) -> String {
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
     match job.status {
         Status::Scheduled => format!("it is released {}", at(job.not_before)),
+        Status::Waiting if let Some((fuse, breaker)) = &job.breaker => behind(fuse, breaker, job.deadline),
         Status::Waiting | Status::Retrying => {
             format!("the next try comes {}, and none after {:.0}", at(job.not_before), job.deadline)
         }
@@ -129,6 +132,25 @@ fn next(job: &Story) -> String {
         | Status::Expired
         | Status::Canceled
         | Status::Suppressed => "nothing: this is the end".to_owned(),
+    }
+}
+
+/// What a job in a breaker's line waits for.
+fn behind(fuse: &Fuse, breaker: &Breaker, deadline: Timestamp) -> String {
+    let (scope, key) = (fuse.scope(), fuse.key());
+    let then = format!("it goes on by itself when Twilio takes messages again, and not after {deadline:.0}");
+    match breaker.state {
+        State::Closed => {
+            format!("the breaker of the {scope} {key} has closed: it is about to be let out of its line")
+        }
+        State::Open => format!(
+            "it waits behind the breaker of the {scope} {key}, open since {:.0} ({}); the next probe is at {:.0}; {then}",
+            breaker.opened_at, breaker.sentence, breaker.retry_at
+        ),
+        State::HalfOpen => format!(
+            "it waits behind the breaker of the {scope} {key}, open since {:.0} ({}); trials are under way; {then}",
+            breaker.opened_at, breaker.sentence
+        ),
     }
 }
 
