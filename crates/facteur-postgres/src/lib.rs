@@ -3,6 +3,7 @@
 mod backoff_policy;
 mod batch_error;
 mod batcher;
+pub mod breakers;
 pub mod cancels;
 mod claim;
 mod connect_error;

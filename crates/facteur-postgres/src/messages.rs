@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use facteur_core::Timestamp;
+use facteur_core::breaker::Breaker;
 use facteur_core::gate::BULK_CANCELED;
-use facteur_core::hold::Hold;
+use facteur_core::hold::{Fuse, Hold};
 use facteur_core::ids::JobId;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::Stored;
@@ -17,6 +18,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
+use crate::breakers;
 use crate::cancels;
 use crate::dead_letters::{self, LetterState, LetterSummary};
 use crate::pauses::{self, Pause};
@@ -79,6 +81,8 @@ pub struct Story {
     pub standing: Option<Standing>,
     /// The pause that keeps it back, if it stands in the line of one that has not ended.
     pub pause: Option<Pause>,
+    /// The breaker in whose line it stands, if it does, as it stands now.
+    pub breaker: Option<(Fuse, Breaker)>,
     /// Whether it was cancelled before its envelope came: nothing else is known of it.
     pub is_unseen: bool,
     /// What is sent; `None` if it could not be read.
@@ -181,6 +185,10 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
         let standing = rate_line::standing(&client, line, row.get("lane"), row.get("in_line_since")).await?;
         story.standing = Some(standing);
     }
+    drop(client);
+    if let Some(Hold::Breaker(fuse)) = &story.hold {
+        story.breaker = breakers::find(database, fuse).await?.map(|breaker| (fuse.clone(), breaker));
+    }
     Ok(Some(story))
 }
 
@@ -216,6 +224,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         hold: None,
         standing: None,
         pause: None,
+        breaker: None,
         is_unseen: false,
         message: None,
         attempts: Vec::new(),
@@ -263,6 +272,7 @@ fn job_state(row: &Row) -> Story {
         hold: row.get::<_, Option<&str>>("waits_for").and_then(Hold::parse),
         standing: None,
         pause: None,
+        breaker: None,
         is_unseen: row.get("is_unseen"),
         message: None,
         attempts: Vec::new(),

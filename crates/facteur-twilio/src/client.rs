@@ -80,7 +80,7 @@ impl TwilioClient {
         self.exchange(self.inner.http.get(url)).await
     }
 
-    /// The account's SID.
+    /// The account in whose name calls are made.
     #[must_use]
     pub fn account_sid(&self) -> &str {
         &self.inner.account_sid

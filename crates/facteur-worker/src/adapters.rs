@@ -25,6 +25,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::anchor::{Anchor, Trust};
+use crate::breakers::{Breakers, Pass};
+use crate::governor::Governor;
 use crate::pacer::{Given, Pacer, SlotSource};
 use crate::patience::in_time;
 use crate::ports::{Letter, PortError, Ports, Slot};
@@ -47,6 +49,8 @@ pub(crate) struct LanePorts {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) twilio: TwilioClient,
+    pub(crate) breakers: Breakers,
+    pub(crate) governor: Governor,
     pub(crate) pacer: Pacer<StoreSlots>,
     pub(crate) templates: TemplateStore,
     pub(crate) directory: Directory,
@@ -68,6 +72,8 @@ impl LanePorts {
 }
 
 impl Ports for LanePorts {
+    type Pass = Pass;
+
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
         let stored =
             if turn == Turn::default() { None } else { self.stored(job.id).await? }.unwrap_or_default();
@@ -93,7 +99,9 @@ impl Ports for LanePorts {
             lane: self.lane,
             account: self.twilio.account_sid(),
         };
-        let hold = self.directory.hold(subject).await;
+        let broken =
+            || sender.as_ref().and_then(|sender| self.breakers.hold_for(self.twilio.account_sid(), sender));
+        let hold = self.directory.hold(subject).await.or_else(broken);
         let is_canceled = match job.bulk_id {
             Some(bulk_id) => self.directory.is_canceled(bulk_id).await,
             None => false,
@@ -106,6 +114,10 @@ impl Ports for LanePorts {
             return Ok(Slot::Now);
         };
         self.pacer.slot(sender, rate, segments).await.ok_or(PortError::Closed)
+    }
+
+    fn pass(&self, sender: &Sender) -> Result<Pass, Hold> {
+        self.breakers.pass(self.twilio.account_sid(), sender)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {
@@ -123,7 +135,13 @@ impl Ports for LanePorts {
     }
 
     async fn call(&self, call: &Call) -> Outcome {
-        self.twilio.send(call).await
+        let _calling = self.governor.calling();
+        let started = self.breakers.now();
+        let outcome = self.twilio.send(call).await;
+        if self.breakers.told(self.twilio.account_sid(), &call.from, started, &outcome) {
+            self.governor.throttled();
+        }
+        outcome
     }
 
     async fn record(&self, record: Record) -> Result<Recorded, PortError> {

@@ -4,9 +4,11 @@
 
 mod adapters;
 mod anchor;
+pub mod breakers;
 pub mod clock;
 mod duties;
 mod endings;
+mod governor;
 mod keeper;
 mod lane_loop;
 mod lines;
@@ -14,6 +16,7 @@ pub mod metrics;
 mod pacer;
 mod patience;
 pub mod ports;
+mod probe;
 pub mod process;
 mod pump;
 mod rate_lines;

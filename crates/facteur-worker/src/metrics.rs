@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use facteur_core::Timestamp;
+use facteur_core::breaker::Cause;
 use facteur_core::decide::Decision;
+use facteur_core::hold::Fuse;
 use facteur_core::lane::Lane;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
@@ -69,6 +71,9 @@ metrics! {
     OLDEST_WAITING_SECONDS = "facteur_oldest_waiting_seconds", Gauge, ["lane"], "Age of the oldest job that waits in the database.";
     PAUSED = "facteur_paused", Gauge, ["scope"], "Pauses that stand, by what they are about.";
     WAITING_IN_LINE = "facteur_waiting_in_line", Gauge, ["kind"], "Jobs that stand in a line, by what they wait for (rate, breaker or pause); counted up to 100,000, every 15 s.";
+    BREAKER_OPEN = "facteur_breaker_open", Gauge, ["scope"], "Breakers that are open or half open: jobs of an account (integration) or a sender that wait in line.";
+    BREAKER_OPENINGS = "facteur_breaker_openings_total", Counter, ["scope", "reason"], "Breakers that this worker opened, by what they protect and why.";
+    CONCURRENCY_LIMIT = "facteur_concurrency_limit", Gauge, ["lane"], "Jobs that this worker has in its hands at once at most: fewer than its permits after Twilio said that there were too many calls (20429).";
     CONSUMING = "facteur_consuming", Gauge, ["queue"], "1 while the broker hands out envelopes of this queue to this worker.";
     SINCE_ENVELOPE_SECONDS = "facteur_seconds_since_last_envelope", Gauge, ["queue"], "Time since an envelope of this queue came, or since the start.";
     PUBLISHER_CONNECTED = "facteur_publisher_connected", Gauge, [], "1 while the publishing connection stands.";
@@ -81,6 +86,7 @@ metrics! {
 const ENDS: [&str; 4] = ["final", "waits", "not_ours", "buried"];
 const SCOPES: [&str; 5] = ["lane", "tenant", "sender", "integration", "bulk"];
 const DECIDED: [&str; 4] = ["finish", "retry", "park", "bury"];
+const FUSES: [&str; 2] = ["integration", "sender"];
 const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
 
@@ -121,6 +127,13 @@ pub fn describe() {
         counter!(PULLED, "lane" => lane).absolute(0);
         gauge!(IN_FLIGHT, "lane" => lane).set(0.0);
         gauge!(OLDEST_WAITING_SECONDS, "lane" => lane).set(0.0);
+        gauge!(CONCURRENCY_LIMIT, "lane" => lane).set(0.0);
+    }
+    for scope in FUSES {
+        gauge!(BREAKER_OPEN, "scope" => scope).set(0.0);
+        for cause in Cause::ALL {
+            counter!(BREAKER_OPENINGS, "scope" => scope, "reason" => cause.as_str()).absolute(0);
+        }
     }
     for code in ReasonCode::ALL.iter().map(|code| code.as_str()) {
         counter!(PARKS, "reason" => code).absolute(0);
@@ -237,6 +250,21 @@ pub(crate) fn waiting_in_line(kind: LineKind, jobs: i64) {
 pub(crate) fn pool((in_use, _, max): (usize, usize, usize)) {
     gauge!(POOL_IN_USE).set(count(in_use));
     gauge!(POOL_MAX).set(count(max));
+}
+
+pub(crate) fn breakers_open<'a>(open: impl Iterator<Item = &'a Fuse> + Clone) {
+    for scope in FUSES {
+        gauge!(BREAKER_OPEN, "scope" => scope)
+            .set(count(open.clone().filter(|fuse| fuse.scope() == scope).count()));
+    }
+}
+
+pub(crate) fn breaker_opened(fuse: &Fuse, cause: Cause) {
+    counter!(BREAKER_OPENINGS, "scope" => fuse.scope(), "reason" => cause.as_str()).increment(1);
+}
+
+pub(crate) fn concurrency_limit(lane: Lane, limit: u32) {
+    gauge!(CONCURRENCY_LIMIT, "lane" => lane.as_str()).set(f64::from(limit));
 }
 
 pub(crate) fn consumer(queue: &'static str, consuming: bool, since_envelope: Duration) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use facteur_core::call::Call;
 use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
+use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::Job;
 use facteur_core::lane::Lane;
@@ -76,12 +77,21 @@ pub enum Letter {
 
 /// The world, as one job sees it.
 pub trait Ports: Send + Sync + 'static {
+    /// The right to make one call; given back when it is dropped.
+    type Pass: Send;
+
     /// What the gate must know: sender, its owner, the template's text and, from the second turn on, what the
     /// first one settled.
     fn facts(&self, job: &Job, turn: Turn) -> impl Future<Output = Result<Facts, PortError>> + Send;
 
     /// A slot of this sender for so many segments.
     fn slot(&self, sender: &Sender, segments: u32) -> impl Future<Output = Result<Slot, PortError>> + Send;
+
+    /// The right to make a call from this sender now.
+    ///
+    /// # Errors
+    /// What the job has to wait for: a breaker opened since the gate looked.
+    fn pass(&self, sender: &Sender) -> Result<Self::Pass, Hold>;
 
     /// Claims the next attempt.
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<Claim, PortError>> + Send;

@@ -143,6 +143,11 @@ impl<P: Ports> Life<P> {
         if self.wait_for(slot, CLAIM_LEAD).await.is_err() {
             return self.hand_on(content, row, line).await;
         }
+        // The wait may have been long. A trial of a half-open breaker lasts until its outcome is recorded.
+        let _pass = match self.ports.pass(&ready.sender) {
+            Ok(pass) => pass,
+            Err(hold) => return self.join_line(content, row, hold).await,
+        };
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
         let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token }).await? {
             Claim::Yours(attempt) => attempt,

@@ -17,14 +17,16 @@ use tokio_util::sync::CancellationToken;
 pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
 use crate::anchor::Anchor;
+use crate::breakers::Breakers;
 use crate::clock::Clock;
+use crate::governor::Governor;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::pump::{Door, Pump};
 use crate::rate_lines::Bell;
 use crate::relay::Relay;
-use crate::{duties, keeper, lane_loop, lines, metrics};
+use crate::{duties, keeper, lane_loop, lines, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -167,6 +169,10 @@ impl Worker {
             doors: std::collections::BTreeMap::new(),
             bell: Arc::clone(&bell),
         };
+        let breakers = Breakers::new(Clock::system());
+        let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
+        let governor = Governor::new(permits, Clock::system());
+        let mut governed = Vec::new();
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
                 Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
@@ -186,6 +192,8 @@ impl Worker {
                 store,
                 publisher: publisher.clone(),
                 twilio: parts.twilio.clone(),
+                breakers: breakers.clone(),
+                governor: governor.clone(),
                 templates: TemplateStore::new(database.clone()),
                 directory: directory.clone(),
                 lane,
@@ -196,11 +204,14 @@ impl Worker {
                 closing: worker.closing.clone(),
             };
             let door = worker.start_lane(lane, ports, &parts, &names);
+            governed.push((lane, Arc::clone(&door.permits)));
             pump.doors.insert(lane, door);
         }
         let pumping = pump.run(worker.stopping.clone());
         worker.spawn("the pump of the lines", pumping);
-        worker.start_background(&parts, &names, &urgent_publisher, &publisher);
+        let stopping = worker.stopping.clone();
+        worker.spawn("the governor of concurrency", governor.run(governed, stopping));
+        worker.start_background(&parts, &names, &urgent_publisher, &publisher, breakers);
         worker
     }
 
@@ -242,6 +253,7 @@ impl Worker {
         names: &Names,
         urgent_publisher: &Publisher,
         publisher: &Publisher,
+        breakers: Breakers,
     ) {
         let dead = Consumer::start(parts.amqp.clone(), names.dead(), KEEPER_PREFETCH, self.closing.clone());
         self.readiness.consumers.push(("dead", dead.health_handle()));
@@ -265,6 +277,9 @@ impl Worker {
         let lines = lines::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
         self.spawn("the release of paused jobs", lines);
         self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
+        let (twilio, rung) = (parts.twilio.clone(), nudges.clone());
+        let duty = probe::Duty { breakers, database: database.clone(), twilio, nudges: rung };
+        self.spawn("the duty of breakers", duty.run(stopping.clone()));
         self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();

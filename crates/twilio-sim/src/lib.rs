@@ -106,6 +106,11 @@ impl SimHandle {
         self.sim.stats()
     }
 
+    /// Replaces the faults in force, as `POST /_sim/faults` does.
+    pub fn suffer(&self, plan: FaultPlan) {
+        self.sim.injector.replace(plan, self.sim.clock.now());
+    }
+
     /// Stops accepting, ends open requests and callbacks, and waits for them up to five seconds.
     pub async fn stop(mut self) {
         self.sim.stop.cancel();

@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use facteur_amqp::topology::declare;
 use facteur_amqp::{Consumer, Publication, PublishError, TopologyError};
+use facteur_core::burial::dead_envelope;
 use facteur_core::envelope::{EnvelopeContent, HEADER_REASON, HeaderValue};
 use facteur_core::lane::Lane;
+use facteur_core::reason::ReasonCode;
 use lapin::BasicProperties;
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::options::{BasicNackOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 
 use crate::bench::{Bench, content, next, stranger};
@@ -121,4 +123,29 @@ async fn a_deleted_part_of_the_ladder_is_declared_again_by_the_publisher_that_mi
         }
     });
     mended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_over_which_workers_die_again_and_again_ends_in_the_dead_queue_with_that_reason() {
+    let bench = Bench::new().await;
+    let publisher = bench.publisher().await;
+    publisher.publish(Publication::job(Lane::Normal, &content(7))).await.unwrap();
+    let (_connection, channel) = stranger(&bench.broker.url).await;
+    let queue = bench.names.queue(Lane::Normal);
+    let mut handed_out = 0;
+    // What is given back counts like what a dead worker held.
+    while bench.depth(&bench.names.dead()).await == 0 {
+        while let Some(envelope) = channel.basic_get(queue.as_str().into(), Default::default()).await.unwrap()
+        {
+            handed_out += 1;
+            let requeue = BasicNackOptions { requeue: true, ..Default::default() };
+            envelope.acker.nack(requeue).await.unwrap();
+        }
+    }
+    assert!((1_000..=1_001).contains(&handed_out), "{handed_out}");
+    let mut dead = Consumer::start(bench.config(), bench.names.dead(), 1, bench.shutdown.clone());
+    let envelope = next(&mut dead).await;
+    let letter = dead_envelope(&envelope.content);
+    assert_eq!((letter.code, letter.routing_key.as_str()), (ReasonCode::DeliveryLimit, "send.normal"));
+    envelope.acker.ack();
 }

@@ -15,6 +15,7 @@ mod jobs;
 mod ledger;
 mod limiter;
 mod ops;
+mod outage;
 mod ports;
 mod reproduction;
 mod run;

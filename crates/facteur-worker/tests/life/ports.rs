@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use facteur_core::call::Call;
 use facteur_core::gate::Facts;
+use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::job::Job;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
@@ -80,6 +81,12 @@ impl MemoryPorts {
 }
 
 impl Ports for MemoryPorts {
+    type Pass = ();
+
+    fn pass(&self, _: &Sender) -> Result<(), Hold> {
+        Ok(())
+    }
+
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
         Ok(self.shared.world().facts(job, turn))
     }

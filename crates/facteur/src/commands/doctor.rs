@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use facteur_amqp::Names;
 use facteur_core::Timestamp;
+use facteur_core::breaker::State;
 use facteur_core::lane::Lane;
-use facteur_postgres::{Inspection, migrate};
+use facteur_postgres::{Database, Inspection, breakers, migrate};
 use facteur_twilio::{AccountCheck, TwilioClient};
 use facteur_worker::clock::Clock;
 use serde::Serialize;
@@ -129,6 +130,9 @@ async fn database(config: &Config) -> Vec<Finding> {
     match facteur_postgres::inspect(&database).await {
         Ok(inspection) => {
             let mut findings = server(&inspection, Clock::system().now());
+            if schema.verdict == Verdict::Ok {
+                findings.extend(open_breakers(&database).await);
+            }
             findings.push(schema);
             findings
         }
@@ -158,6 +162,24 @@ fn server(inspection: &Inspection, now: Timestamp) -> Vec<Finding> {
         findings.push(finding("clock", Verdict::Warn, says));
     }
     findings
+}
+
+/// What holds jobs back by itself.
+async fn open_breakers(database: &Database) -> Vec<Finding> {
+    let open = match breakers::open(database).await {
+        Ok(open) => open,
+        Err(error) => return vec![finding("breakers", Verdict::Fail, error.to_string())],
+    };
+    let says = |open: &breakers::OpenBreaker| {
+        let (scope, key, breaker) = (open.fuse.scope(), open.fuse.key(), &open.breaker);
+        let next = match breaker.state {
+            State::Open => format!("tried again at {:.0}", breaker.retry_at),
+            State::HalfOpen | State::Closed => "the next messages are its trials".to_owned(),
+        };
+        let (since, sentence) = (breaker.opened_at, &breaker.sentence);
+        format!("messages of the {scope} {key} wait in line since {since:.0}: {sentence}; {next}")
+    };
+    open.iter().map(|open| finding("breakers", Verdict::Warn, says(open))).collect()
 }
 
 async fn twilio(config: &Config) -> Vec<Finding> {

@@ -1,6 +1,7 @@
 //! `facteur status`: the story of one message.
 
-use facteur_core::hold::Hold;
+use facteur_core::breaker::{Breaker, State};
+use facteur_core::hold::{Fuse, Hold};
 use facteur_core::ids::JobId;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
@@ -169,7 +170,10 @@ fn next_in_line(job: &Story) -> String {
             format!("it is paused since {since:.0} by {actor} ({reason}) and goes on {until}")
         }
         (Some(Hold::Pause(_)), None) => "the pause has ended, and it is let out now".to_owned(),
-        (Some(Hold::Breaker(_)), _) => "it goes on when the breaker closes".to_owned(),
+        (Some(Hold::Breaker(_)), _) => match &job.breaker {
+            Some((fuse, breaker)) => behind(fuse, breaker),
+            None => "it is about to be let out of its line".to_owned(),
+        },
         (Some(Hold::Rate(_)), _) => {
             job.standing.as_ref().map_or_else(|| "its turn comes".to_owned(), in_line)
         }
@@ -184,6 +188,25 @@ fn in_line(standing: &Standing) -> String {
     let pace = per_second.map(|rate| format!(", about {:.0} s at {rate}/s", *ahead as f64 / rate));
     let pace = pace.unwrap_or_default();
     format!("it stands in the line {line} behind {more}{ahead} others of its lane{pace}")
+}
+
+/// What a job in a breaker's line waits for.
+fn behind(fuse: &Fuse, breaker: &Breaker) -> String {
+    let (scope, key) = (fuse.scope(), fuse.key());
+    let then = "it goes on by itself when Twilio takes messages again";
+    match breaker.state {
+        State::Closed => {
+            format!("the breaker of the {scope} {key} has closed: it is about to be let out of its line")
+        }
+        State::Open => format!(
+            "it waits behind the breaker of the {scope} {key}, open since {:.0} ({}); the next probe is at {:.0}; {then}",
+            breaker.opened_at, breaker.sentence, breaker.retry_at
+        ),
+        State::HalfOpen => format!(
+            "it waits behind the breaker of the {scope} {key}, open since {:.0} ({}); trials are under way; {then}",
+            breaker.opened_at, breaker.sentence
+        ),
+    }
 }
 
 impl Told {

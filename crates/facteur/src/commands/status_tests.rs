@@ -53,6 +53,7 @@ fn story(status: Status, reason: ReasonCode, attempts: Vec<AttemptFacts>) -> Sto
         updated_at: at("2026-11-20T10:00:01Z"),
         hold: None,
         pause: None,
+        breaker: None,
         is_unseen: false,
         message: Some(message),
         attempts,
@@ -73,6 +74,26 @@ fn every_status_says_what_comes_next() {
         (Status::Dead, "facteur dead requeue 00000000-0000-0000-0000-000000000007"),
     ] {
         let told = Told::of(story(status, ReasonCode::Temporary, vec![]));
+        assert!(told.next.contains(expected), "{}", told.next);
+    }
+}
+
+#[test]
+fn a_held_message_says_which_breaker_since_when_and_when_it_is_tried_again() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let breaker = Breaker {
+        state: State::Open,
+        cause: facteur_core::breaker::Cause::Failing,
+        sentence: "Twilio answered HTTP 503".to_owned(),
+        openings: 3,
+        opened_at: at("2026-11-20T09:58:00Z"),
+        retry_at: at("2026-11-20T10:00:04Z"),
+        updated_at: at("2026-11-20T10:00:00Z"),
+    };
+    let fuse = Fuse::Integration("AC1".to_owned());
+    let waiting = story(Status::Waiting, ReasonCode::BreakerOpen, vec![]);
+    let told = Told::of(Story { breaker: Some((fuse, breaker)), ..waiting });
+    for expected in ["integration AC1", "since 2026-11-20T09:58:00Z", "HTTP 503", "at 2026-11-20T10:00:04Z"] {
         assert!(told.next.contains(expected), "{}", told.next);
     }
 }

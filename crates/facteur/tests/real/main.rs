@@ -17,4 +17,6 @@ mod readme;
 #[cfg(test)]
 mod system;
 #[cfg(test)]
+mod twilio_away;
+#[cfg(test)]
 mod work;

@@ -56,31 +56,6 @@ async fn a_lost_reply_is_held_and_never_sent_again_by_itself() {
 }
 
 #[tokio::test]
-async fn a_twilio_that_refuses_connections_costs_no_attempt_and_no_dead_letter() {
-    let system = System::new().await;
-    let address = system.simulator.url().trim_start_matches("http://").parse().unwrap();
-    let proxy = facteur_testkit::FaultProxy::start(address).await;
-    proxy.cut().await;
-    let mut environment = system.environment();
-    environment.retain(|(name, _)| *name != "TWILIO_BASE_URL");
-    environment.push(("TWILIO_BASE_URL", format!("http://{}", proxy.addr())));
-    let binary = env!("CARGO_BIN_EXE_facteur");
-    let _worker = facteur_testkit::process::Spawned::start(binary, &["worker"], &environment);
-    system.publish_many("send.urgent", 10).await;
-    system
-        .wait_until(
-            "SELECT count(*) FROM facteur.jobs WHERE status = 'waiting' AND reason = 'unreachable'",
-            10,
-        )
-        .await;
-    proxy.heal().await;
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 10).await;
-    assert_eq!(system.jobs("failures > 0").await, 0);
-    assert_eq!(system.count("SELECT count(*) FROM facteur.dead_letters").await, 0);
-    system.assert_nothing_doubled();
-}
-
-#[tokio::test]
 async fn sigterm_while_the_database_is_away_gives_up_in_time_and_loses_nothing() {
     let system = System::new().await;
     let mut worker = system.worker().await;
