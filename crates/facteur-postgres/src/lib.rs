@@ -11,6 +11,7 @@ pub mod messages;
 pub mod migrate;
 mod outbox;
 mod pool;
+pub mod receipts;
 mod record;
 mod rows;
 mod senders;
@@ -21,6 +22,7 @@ pub mod suppressions;
 mod sweep;
 mod templates;
 mod tls;
+pub mod workers;
 
 pub use batch_error::{BatchFailure, classify};
 pub use batcher::{BatchOperation, Batcher, BatcherConfig, SubmitError};

@@ -7,6 +7,7 @@ use facteur_amqp::{AmqpConfig, Consumer, ConsumerHealthHandle, Names, Publisher,
 use facteur_core::gcra::Rate;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
+use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, DeadLetters, SenderDirectory, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore};
@@ -17,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
 use crate::clock::Clock;
+use crate::heartbeat::Heartbeat;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
+use crate::receipts::Receipts;
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, metrics};
 
@@ -71,6 +74,10 @@ pub struct WorkerParts {
     pub permits: Permits,
     /// How long a stopping worker waits for the calls in flight.
     pub drain_max: Duration,
+    /// What time it is; the heartbeat holds it against the database's.
+    pub clock: Clock,
+    /// When Twilio is asked for receipts that don't come.
+    pub receipts: PollSchedule,
 }
 
 /// Why a worker ended before it was told to.
@@ -136,7 +143,7 @@ impl Worker {
     /// Starts everything; connections are made, and made again, in the background. Work begins to stop when
     /// `stopping` is cancelled.
     #[must_use]
-    pub fn start(parts: WorkerParts, stopping: CancellationToken) -> Self {
+    pub fn start(parts: WorkerParts, heartbeat: Heartbeat, stopping: CancellationToken) -> Self {
         let closing = CancellationToken::new();
         let names = Names::new(&parts.amqp.prefix);
         let urgent_publisher = Publisher::start(parts.amqp.clone(), closing.clone());
@@ -176,6 +183,9 @@ impl Worker {
             worker.start_lane(lane, ports, &parts, &names);
         }
         worker.start_background(&parts, &names, &urgent_publisher, &publisher);
+        worker.start_receipts(&parts);
+        let stopping = worker.stopping.clone();
+        worker.spawn("the heartbeat", heartbeat.run(stopping));
         worker
     }
 
@@ -183,7 +193,7 @@ impl Worker {
         let permits = parts.permits.of(lane).max(1);
         let life = Life {
             ports,
-            clock: Clock::system(),
+            clock: parts.clock.clone(),
             settings: Settings { defaults: parts.defaults.clone(), ladder_unit: parts.amqp.delay_unit },
             places: Semaphore::new((usize::from(permits) / 4).max(1)),
             stopping: self.stopping.clone(),
@@ -244,6 +254,16 @@ impl Worker {
                 readiness.measure();
             }
         });
+    }
+
+    fn start_receipts(&mut self, parts: &WorkerParts) {
+        let receipts = || Receipts {
+            database: parts.database.clone(),
+            twilio: parts.twilio.clone(),
+            schedule: parts.receipts,
+        };
+        self.spawn("the walk for missing receipts", receipts().walk_for_ever(self.stopping.clone()));
+        self.spawn("the poll of missing receipts", receipts().poll_for_ever(self.stopping.clone()));
     }
 
     /// Whether it really works.

@@ -5,6 +5,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use facteur_core::{Timestamp, twilio_errors};
 use facteur_postgres::messages::{self, AttemptFacts, MessageFacts, Story};
+use facteur_postgres::receipts::{self, ReceiptFacts};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -31,6 +32,7 @@ struct Told {
     sid: Option<String>,
     attempts: Vec<ToldAttempt>,
     dead_letters: Vec<ToldLetter>,
+    receipt: ToldReceipt,
     created_at: Timestamp,
     updated_at: Timestamp,
     /// What comes next, for a person.
@@ -71,6 +73,23 @@ struct ToldLetter {
     sentence: String,
 }
 
+/// What Twilio told after it had taken the message.
+#[derive(Serialize, Default)]
+struct ToldReceipt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    twilio_status: Option<String>,
+    /// How it was heard: by callback, poll or list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_at: Option<Timestamp>,
+    /// How often Twilio answered a question about it, if its receipt is missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polls: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_poll_at: Option<Timestamp>,
+}
+
 /// A message that the database doesn't know.
 #[derive(Serialize)]
 struct NotSeen {
@@ -93,7 +112,8 @@ pub async fn run(args: &IdArgs, config: &Config, output: Output) -> anyhow::Resu
         output.show(&not_seen, NotSeen::as_text)?;
         return Ok(Exit::NotFound);
     };
-    output.show(&Told::of(story), Told::as_text)?;
+    let receipt = receipts::facts(&database, story.id).await?;
+    output.show(&Told::of(story).with_receipt(receipt), Told::as_text)?;
     Ok(Exit::Done)
 }
 
@@ -153,10 +173,19 @@ impl Told {
             sid,
             attempts: story.attempts.into_iter().map(ToldAttempt::of).collect(),
             dead_letters: letters.collect(),
+            receipt: ToldReceipt::default(),
             created_at: story.created_at,
             updated_at: story.updated_at,
             next,
         }
+    }
+
+    fn with_receipt(mut self, facts: ReceiptFacts) -> Self {
+        self.receipt = ToldReceipt::of(facts);
+        if let Some(at) = self.receipt.next_poll_at {
+            self.next = format!("its receipt is missed: Twilio is asked for it at {at:.0}");
+        }
+        self
     }
 
     fn as_text(&self) -> String {
@@ -175,6 +204,7 @@ impl Told {
         if !self.attempts.is_empty() {
             lines.push(self.attempts_as_text());
         }
+        lines.extend(self.receipt.as_text());
         for letter in &self.dead_letters {
             let ToldLetter { id, code, state, sentence } = letter;
             lines.push(format!("dead letter {id} ({state}): {code}: {sentence}"));
@@ -199,6 +229,25 @@ impl Told {
             ]);
         }
         attempts.to_string()
+    }
+}
+
+impl ToldReceipt {
+    fn of(facts: ReceiptFacts) -> Self {
+        let (polls, next_poll_at) = facts.missed.unzip();
+        let Some(heard) = facts.heard else { return Self { polls, next_poll_at, ..Self::default() } };
+        let (twilio_status, by, heard_at) = (Some(heard.twilio_status), Some(heard.source), Some(heard.at));
+        Self { twilio_status, by, heard_at, polls, next_poll_at }
+    }
+
+    fn as_text(&self) -> Option<String> {
+        let heard = match (&self.twilio_status, &self.by, self.heard_at) {
+            (Some(status), Some(by), Some(at)) => Some(format!("Twilio says {status} (by {by}, {at:.0})")),
+            _ => None,
+        };
+        let polls = self.polls.map(|polls| format!("asked for {polls} time(s)"));
+        let parts: Vec<String> = heard.into_iter().chain(polls).collect();
+        (!parts.is_empty()).then(|| format!("receipt: {}", parts.join(", ")))
     }
 }
 

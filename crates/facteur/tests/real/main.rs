@@ -11,6 +11,10 @@ mod outages;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod system;
 #[cfg(test)]
 mod work;
