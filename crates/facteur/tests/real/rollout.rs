@@ -63,7 +63,6 @@ async fn deadlines_follow_the_databases_clock_where_this_machines_is_an_hour_ahe
     let (_, url) = environment.iter().find(|(name, _)| *name == "DATABASE_URL").unwrap();
     let mut url = url::Url::parse(url).unwrap();
     url.query_pairs_mut().append_pair("options", "-csearch_path=hour_ago,pg_catalog");
-    // The parser of the database's URLs reads no plus as a space; there is none.
     let worker = system.worker_with(&[("DATABASE_URL", url.as_str())]).await;
     worker.wait_for_line("this machine's clock is 3600 s ahead of the database's", PATIENCE).await;
     let half_an_hour_ago = "SELECT to_char(clock_timestamp() AT TIME ZONE 'utc' - interval '30 minutes', \
