@@ -8,3 +8,4 @@ CREATE TABLE facteur.workers (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX workers_seen ON facteur.workers (seen_at);

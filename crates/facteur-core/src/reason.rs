@@ -86,6 +86,8 @@ reason_codes! {
     Refused = "refused": "Twilio refused recipient or content for good.",
     DestinationDisabled = "destination_disabled": "Enable the destination in the Twilio account, then requeue.",
     RetriesExhausted = "retries_exhausted": "Every try failed: read the attempts, then requeue.",
+    ReceiptMissing = "receipt_missing": "Twilio took it, and nobody tells what became of it: look it up in Twilio's log.",
+    DeletedAtTwilio = "deleted_at_twilio": "Twilio took it, and somebody deleted it there before its receipt came.",
     Uncertain = "uncertain": "Nobody knows whether Twilio took it: look it up in Twilio's log before requeueing.",
 }
 

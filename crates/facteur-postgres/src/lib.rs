@@ -18,6 +18,7 @@ mod outbox;
 pub mod pauses;
 mod pool;
 mod rate_line;
+pub mod receipts;
 mod record;
 mod rows;
 pub mod senders;
@@ -29,6 +30,7 @@ mod sweep;
 mod templates;
 mod tls;
 mod words;
+pub mod workers;
 
 pub use batch_error::{BatchFailure, classify};
 pub use batcher::{BatchOperation, Batcher, BatcherConfig, SubmitError};

@@ -31,8 +31,9 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// Longest statement, and longest idle moment inside a transaction, enforced by the server.
 const STATEMENT_MAX: Duration = Duration::from_secs(30);
 /// Each statement is planned once, for tables of any size: a plan made while a table is new reads all of it, and would
-/// be kept while the table grows. Every one of our statements has an index for what it looks up.
-const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off";
+/// be kept while the table grows. Every one of our statements has an index for what it looks up. A table of one row is
+/// read all the same, at a made-up cost for which Postgres would compile the statement (a second, each time).
+const PLANS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off";
 /// First and longest wait between two tries to connect.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 

@@ -13,6 +13,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_postgres::Swept;
 use facteur_postgres::lines::LineKind;
 use facteur_postgres::pauses::Pause;
+use jiff::SignedDuration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::process::End;
@@ -80,6 +81,11 @@ metrics! {
     PUBLISHER_BLOCKED = "facteur_publisher_blocked", Gauge, [], "1 while the broker takes nothing (memory or disk alarm).";
     POOL_IN_USE = "facteur_database_connections_in_use", Gauge, [], "Connections of the shared pool in use.";
     POOL_MAX = "facteur_database_connections_max", Gauge, [], "Most connections of the shared pool.";
+    RECEIPTS_MISSING = "facteur_receipts_missing", Gauge, [], "Messages whose receipt did not come in time and is asked for; 100,000 stands for more.";
+    RECEIPT_POLLS = "facteur_receipt_polls_total", Counter, ["result"], "Questions to Twilio about one message: ended, on_its_way, gone (deleted there), throttled or unanswered.";
+    RECEIPTS_TIMED_OUT = "facteur_receipts_timed_out_total", Counter, [], "Messages that stay `sent` because no receipt came within 72 h, or because they were deleted at Twilio.";
+    SETTINGS_DIFFER = "facteur_settings_differ", Gauge, [], "1 while another live process of the system has other settings where all must agree.";
+    CLOCK_OFFSET_SECONDS = "facteur_clock_offset_seconds", Gauge, [], "How far the database's clock is ahead of this machine's; deadlines follow the database's.";
     BUILD_INFO = "facteur_build_info", Gauge, ["version"], "Always 1; the label says which release runs.";
 }
 
@@ -88,6 +94,7 @@ const SCOPES: [&str; 5] = ["lane", "tenant", "sender", "integration", "bulk"];
 const DECIDED: [&str; 4] = ["finish", "retry", "park", "bury"];
 const FUSES: [&str; 2] = ["integration", "sender"];
 const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
+const POLL_RESULTS: [&str; 5] = ["ended", "on_its_way", "gone", "throttled", "unanswered"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
 
 /// The page `docs/metrics.md`.
@@ -143,8 +150,14 @@ pub fn describe() {
     SCOPES.iter().for_each(|scope| gauge!(PAUSED, "scope" => *scope).set(0.0));
     LineKind::ALL.into_iter().for_each(|kind| waiting_in_line(kind, 0));
     RELAYS.iter().for_each(|relay| counter!(RELAYED, "relay" => *relay).absolute(0));
-    [DOUBLED, WOKEN, EXPIRED, LEASES_LOST].into_iter().for_each(|name| counter!(name).absolute(0));
+    POLL_RESULTS.iter().for_each(|result| counter!(RECEIPT_POLLS, "result" => *result).absolute(0));
+    [DOUBLED, WOKEN, EXPIRED, LEASES_LOST, RECEIPTS_TIMED_OUT]
+        .into_iter()
+        .for_each(|name| counter!(name).absolute(0));
     QUEUES.into_iter().for_each(|queue| consumer(queue, false, Duration::ZERO));
+    [RECEIPTS_MISSING, SETTINGS_DIFFER, CLOCK_OFFSET_SECONDS]
+        .into_iter()
+        .for_each(|name| gauge!(name).set(0.0));
     [PUBLISHER_CONNECTED, PUBLISHER_BLOCKED, POOL_IN_USE, POOL_MAX]
         .into_iter()
         .for_each(|name| gauge!(name).set(0.0));
@@ -230,6 +243,26 @@ pub(crate) fn swept(swept: &Swept) {
 
 pub(crate) fn relayed(relay: &'static str, rows: usize) {
     counter!(RELAYED, "relay" => relay).increment(rows as u64);
+}
+
+pub(crate) fn receipts_missing(count: u32) {
+    gauge!(RECEIPTS_MISSING).set(f64::from(count));
+}
+
+pub(crate) fn receipt_polled(result: &'static str) {
+    counter!(RECEIPT_POLLS, "result" => result).increment(1);
+}
+
+pub(crate) fn receipts_timed_out(messages: usize) {
+    counter!(RECEIPTS_TIMED_OUT).increment(messages as u64);
+}
+
+pub(crate) fn settings_differ(differ: bool) {
+    gauge!(SETTINGS_DIFFER).set(f64::from(u8::from(differ)));
+}
+
+pub(crate) fn clock_offset(ahead: SignedDuration) {
+    gauge!(CLOCK_OFFSET_SECONDS).set(ahead.as_secs_f64());
 }
 
 pub(crate) fn oldest_waiting(lane: Lane, age: Duration) {

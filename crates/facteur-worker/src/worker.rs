@@ -7,6 +7,7 @@ use facteur_amqp::{AmqpConfig, Consumer, ConsumerHealthHandle, Names, Publisher,
 use facteur_core::gcra::Rate;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
+use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -20,11 +21,13 @@ use crate::anchor::Anchor;
 use crate::breakers::Breakers;
 use crate::clock::Clock;
 use crate::governor::Governor;
+use crate::heartbeat::Heartbeat;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::pump::{Door, Pump};
 use crate::rate_lines::Bell;
+use crate::receipts::Receipts;
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, lines, metrics, probe};
 
@@ -76,6 +79,10 @@ pub struct WorkerParts {
     pub permits: Permits,
     /// How long a stopping worker waits for the calls in flight.
     pub drain_max: Duration,
+    /// What time it is; the heartbeat holds it against the database's.
+    pub clock: Clock,
+    /// When Twilio is asked for receipts that don't come.
+    pub receipts: PollSchedule,
 }
 
 /// Why a worker ended before it was told to.
@@ -141,7 +148,7 @@ impl Worker {
     /// Starts everything; connections are made, and made again, in the background. Work begins to stop when
     /// `stopping` is cancelled.
     #[must_use]
-    pub fn start(parts: WorkerParts, stopping: CancellationToken) -> Self {
+    pub fn start(parts: WorkerParts, heartbeat: Heartbeat, stopping: CancellationToken) -> Self {
         let closing = CancellationToken::new();
         let names = Names::new(&parts.amqp.prefix);
         let urgent_publisher = Publisher::start(parts.amqp.clone(), closing.clone());
@@ -165,13 +172,13 @@ impl Worker {
             directory: directory.clone(),
             default_rate: parts.default_rate,
             anchor: Arc::clone(&anchor),
-            clock: Clock::system(),
+            clock: parts.clock.clone(),
             doors: std::collections::BTreeMap::new(),
             bell: Arc::clone(&bell),
         };
-        let breakers = Breakers::new(Clock::system());
+        let breakers = Breakers::new(parts.clock.clone());
         let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
-        let governor = Governor::new(permits, Clock::system());
+        let governor = Governor::new(permits, parts.clock.clone());
         let mut governed = Vec::new();
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
@@ -212,6 +219,9 @@ impl Worker {
         let stopping = worker.stopping.clone();
         worker.spawn("the governor of concurrency", governor.run(governed, stopping));
         worker.start_background(&parts, &names, &urgent_publisher, &publisher, breakers);
+        worker.start_receipts(&parts);
+        let stopping = worker.stopping.clone();
+        worker.spawn("the heartbeat", heartbeat.run(stopping));
         worker
     }
 
@@ -220,7 +230,7 @@ impl Worker {
         let directory = ports.directory.clone();
         let life = Life {
             ports,
-            clock: Clock::system(),
+            clock: parts.clock.clone(),
             settings: Settings { defaults: parts.defaults.clone(), ladder_unit: parts.amqp.delay_unit },
             stopping: self.stopping.clone(),
         };
@@ -288,6 +298,16 @@ impl Worker {
                 readiness.measure();
             }
         });
+    }
+
+    fn start_receipts(&mut self, parts: &WorkerParts) {
+        let receipts = || Receipts {
+            database: parts.database.clone(),
+            twilio: parts.twilio.clone(),
+            schedule: parts.receipts,
+        };
+        self.spawn("the walk for missing receipts", receipts().walk_for_ever(self.stopping.clone()));
+        self.spawn("the poll of missing receipts", receipts().poll_for_ever(self.stopping.clone()));
     }
 
     /// Whether it really works.

@@ -6,8 +6,11 @@ use facteur_amqp::AmqpConfig;
 use facteur_core::job::{Channel, JobDefaults};
 use facteur_core::lane::Lane;
 use facteur_core::limits::{CALL_DURATION_MAX, SHUTDOWN_DRAIN_MAX};
+use facteur_core::peers::SharedSettings;
+use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{TwilioClient, TwilioConfig};
+use facteur_worker::clock::Clock;
 use facteur_worker::worker::{DefaultSenders, Permits, WorkerParts};
 use secrecy::ExposeSecret;
 
@@ -82,6 +85,29 @@ pub fn twilio(
     })
 }
 
+/// What all processes of one system must agree about; no secrets.
+#[must_use]
+pub fn shared_settings(config: &Config) -> SharedSettings {
+    let sender = |channel| config.twilio.default_sender(channel).map(|sender| sender.to_string());
+    let account = config.twilio.credentials().ok().map(|credentials| credentials.account_sid);
+    let (worker, amqp) = (&config.worker, amqp(config, ""));
+    let rate = worker.sender_rate.map(|rate| format!("{} a second", rate.as_per_second()));
+    let settings = [
+        ("worker.sender_rate", rate),
+        ("worker.default_country", Some(worker.default_country.to_string())),
+        ("worker.public_url", worker.public_url.as_ref().map(ToString::to_string)),
+        ("worker.events", Some(worker.events.to_string())),
+        ("worker.receipt_polling", Some(worker.receipt_polling.to_string())),
+        ("amqp.prefix", Some(config.amqp.prefix.clone())),
+        ("the delay ladder's unit", Some(format!("{:?}", amqp.delay_unit))),
+        ("twilio.account_sid", account),
+        ("the default sender of SMS", sender(Channel::Sms)),
+        ("the default sender of WhatsApp", sender(Channel::Whatsapp)),
+    ];
+    let text = |value: Option<String>| value.unwrap_or_else(|| "unset".to_owned());
+    settings.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect()
+}
+
 /// What a worker is made of.
 ///
 /// # Errors
@@ -107,6 +133,11 @@ pub fn parts(config: &Config, databases: Databases) -> anyhow::Result<WorkerPart
         default_rate: config.worker.sender_rate,
         permits,
         drain_max: SHUTDOWN_DRAIN_MAX,
+        clock: Clock::system(),
+        receipts: PollSchedule::new(
+            Duration::from_secs(config.worker.receipt_poll_first_s.into()),
+            config.worker.receipt_polling,
+        ),
     })
 }
 

@@ -15,6 +15,10 @@ mod migrations;
 #[cfg(test)]
 mod outbox;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod workers;

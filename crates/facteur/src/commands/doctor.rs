@@ -8,6 +8,8 @@ use facteur_amqp::Names;
 use facteur_core::Timestamp;
 use facteur_core::breaker::State;
 use facteur_core::lane::Lane;
+use facteur_core::peers::{SharedSettings, differences};
+use facteur_postgres::workers::{self, Peer};
 use facteur_postgres::{Database, Inspection, breakers, migrate};
 use facteur_twilio::{AccountCheck, TwilioClient};
 use facteur_worker::clock::Clock;
@@ -18,6 +20,7 @@ use super::config::hints;
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
 use crate::output::{Output, table};
+use crate::wiring;
 
 /// No examination takes longer.
 const EXAMINATION_MAX: Duration = Duration::from_secs(25);
@@ -123,7 +126,10 @@ async fn database(config: &Config) -> Vec<Finding> {
         Err(error) => return vec![finding("database", Verdict::Fail, error.to_string())],
     };
     let schema = match migrate::status(&postgres).await {
-        Ok(status) if status.pending.is_empty() => finding("schema", Verdict::Ok, status.sentence()),
+        Ok(status) if status.pending.is_empty() && status.newer.is_empty() => {
+            finding("schema", Verdict::Ok, status.sentence())
+        }
+        Ok(status) if status.pending.is_empty() => finding("schema", Verdict::Warn, status.sentence()),
         Ok(status) => finding("schema", Verdict::Fail, status.sentence()),
         Err(error) => finding("schema", Verdict::Fail, error.to_string()),
     };
@@ -134,10 +140,28 @@ async fn database(config: &Config) -> Vec<Finding> {
                 findings.extend(open_breakers(&database).await);
             }
             findings.push(schema);
+            // Before the migrations there is no list of workers, which is told already.
+            if let Ok(live) = workers::live(&database, None).await {
+                findings.push(workers_at_work(&wiring::shared_settings(config), &live));
+            }
             findings
         }
         Err(error) => vec![finding("database", Verdict::Fail, error.to_string()), schema],
     }
+}
+
+/// Who is at work, and whether all agree with each other and with this configuration.
+fn workers_at_work(ours: &SharedSettings, live: &[Peer]) -> Finding {
+    let found = differences(ours, live.iter().map(|peer| &peer.settings));
+    if found.is_empty() {
+        let count = |role| live.iter().filter(|peer| peer.role == role).count();
+        let says = format!("at work: {} worker(s), {} web", count("worker"), count("web"));
+        return finding("workers", Verdict::Ok, says);
+    }
+    let found = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let says =
+        format!("processes at work have other settings than this configuration: {found}. Set all alike");
+    finding("workers", Verdict::Warn, says)
 }
 
 /// What a server's settings mean for the promises.
@@ -157,8 +181,10 @@ fn server(inspection: &Inspection, now: Timestamp) -> Vec<Finding> {
     }
     let apart_s = inspection.now.duration_since(now).as_secs().abs();
     if apart_s > CLOCKS_APART_S_MAX {
-        let says =
-            format!("its clock and ours are {apart_s} s apart: deadlines and schedules are off by that");
+        let says = format!(
+            "its clock and this machine's are {apart_s} s apart: workers follow the database's; set the wrong one \
+             right (NTP)"
+        );
         findings.push(finding("clock", Verdict::Warn, says));
     }
     findings
@@ -289,6 +315,24 @@ mod tests {
             let found = server(&inspection, now);
             assert!(found.iter().any(|one| one.verdict == verdict && one.says.contains(says)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn workers_that_are_set_up_otherwise_are_told() {
+        let settings =
+            |rate: &str| SharedSettings::from([("worker.sender_rate".to_owned(), rate.to_owned())]);
+        let peer = |role: &str, rate| Peer {
+            id: uuid::Uuid::from_u128(1),
+            role: role.to_owned(),
+            version: "1".to_owned(),
+            settings: settings(rate),
+        };
+        let live = [peer("worker", "10"), peer("worker", "10"), peer("web", "10")];
+        let found = workers_at_work(&settings("10"), &live);
+        assert_eq!((found.verdict, found.says.as_str()), (Verdict::Ok, "at work: 2 worker(s), 1 web"));
+        let found = workers_at_work(&settings("10"), &[peer("worker", "20"), peer("web", "10")]);
+        assert_eq!(found.verdict, Verdict::Warn);
+        assert!(found.says.contains("worker.sender_rate: 10 here, 20 elsewhere"), "{}", found.says);
     }
 
     #[test]

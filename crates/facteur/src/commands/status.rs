@@ -8,6 +8,7 @@ use facteur_core::status::Status;
 use facteur_core::{Timestamp, twilio_errors};
 use facteur_postgres::Database;
 use facteur_postgres::messages::{self, AttemptFacts, MessageFacts, Story};
+use facteur_postgres::receipts::{self, ReceiptFacts};
 use facteur_postgres::{AHEAD_MAX, Standing};
 use serde::Serialize;
 use uuid::Uuid;
@@ -35,6 +36,7 @@ struct Told {
     sid: Option<String>,
     attempts: Vec<ToldAttempt>,
     dead_letters: Vec<ToldLetter>,
+    receipt: ToldReceipt,
     /// The line in which it waits, such as rate:+33700000001 or pause:lane:bulk.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
@@ -92,6 +94,23 @@ struct ToldPause {
     until: Option<Timestamp>,
 }
 
+/// What Twilio told after it had taken the message.
+#[derive(Serialize, Default)]
+struct ToldReceipt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    twilio_status: Option<String>,
+    /// How it was heard: by callback, poll or list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_at: Option<Timestamp>,
+    /// How often Twilio answered a question about it, if its receipt is missed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polls: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_poll_at: Option<Timestamp>,
+}
+
 /// A message that the database doesn't know.
 #[derive(Serialize)]
 struct NotSeen {
@@ -114,7 +133,8 @@ pub async fn run(args: &IdArgs, config: &Config, output: Output) -> anyhow::Resu
         return Ok(Exit::NotFound);
     };
     let oldest_waiting_s = if story.is_unseen { oldest_waiting_s(&database).await? } else { Vec::new() };
-    output.show(&Told { oldest_waiting_s, ..Told::of(story) }, Told::as_text)?;
+    let receipt = receipts::facts(&database, story.id).await?;
+    output.show(&Told { oldest_waiting_s, ..Told::of(story).with_receipt(receipt) }, Told::as_text)?;
     Ok(Exit::Done)
 }
 
@@ -238,10 +258,19 @@ impl Told {
                 until: pause.until,
             }),
             oldest_waiting_s: Vec::new(),
+            receipt: ToldReceipt::default(),
             created_at: story.created_at,
             updated_at: story.updated_at,
             next,
         }
+    }
+
+    fn with_receipt(mut self, facts: ReceiptFacts) -> Self {
+        self.receipt = ToldReceipt::of(facts);
+        if let Some(at) = self.receipt.next_poll_at {
+            self.next = format!("its receipt is missed: Twilio is asked for it at {at:.0}");
+        }
+        self
     }
 
     fn as_text(&self) -> String {
@@ -260,6 +289,7 @@ impl Told {
         if !self.attempts.is_empty() {
             lines.push(self.attempts_as_text());
         }
+        lines.extend(self.receipt.as_text());
         for letter in &self.dead_letters {
             let ToldLetter { id, code, state, sentence } = letter;
             lines.push(format!("dead letter {id} ({state}): {code}: {sentence}"));
@@ -287,6 +317,25 @@ impl Told {
             ]);
         }
         attempts.to_string()
+    }
+}
+
+impl ToldReceipt {
+    fn of(facts: ReceiptFacts) -> Self {
+        let (polls, next_poll_at) = facts.missed.unzip();
+        let Some(heard) = facts.heard else { return Self { polls, next_poll_at, ..Self::default() } };
+        let (twilio_status, by, heard_at) = (Some(heard.twilio_status), Some(heard.source), Some(heard.at));
+        Self { twilio_status, by, heard_at, polls, next_poll_at }
+    }
+
+    fn as_text(&self) -> Option<String> {
+        let heard = match (&self.twilio_status, &self.by, self.heard_at) {
+            (Some(status), Some(by), Some(at)) => Some(format!("Twilio says {status} (by {by}, {at:.0})")),
+            _ => None,
+        };
+        let polls = self.polls.map(|polls| format!("asked for {polls} time(s)"));
+        let parts: Vec<String> = heard.into_iter().chain(polls).collect();
+        (!parts.is_empty()).then(|| format!("receipt: {}", parts.join(", ")))
     }
 }
 

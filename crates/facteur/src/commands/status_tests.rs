@@ -142,3 +142,30 @@ fn who_stands_in_a_line_hears_how_many_stand_before() {
     let told = next(&job);
     assert!(told.contains("behind at least 10000 others of its lane; not after"), "{told}");
 }
+
+#[test]
+fn a_missed_receipt_says_what_was_heard_and_when_twilio_is_asked() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let heard = facteur_postgres::receipts::Heard {
+        twilio_status: "sent".to_owned(),
+        source: "poll".to_owned(),
+        at: at("2026-11-20T10:10:00Z"),
+    };
+    let missed = Some((1, at("2026-11-20T10:30:00Z")));
+    let told = Told::of(story(Status::Sent, ReasonCode::Accepted, Vec::new()));
+    let told = told.with_receipt(ReceiptFacts { heard: Some(heard.clone()), missed });
+    let text = told.as_text();
+    assert!(
+        text.contains("receipt: Twilio says sent (by poll, 2026-11-20T10:10:00Z), asked for 1 time(s)"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("next: its receipt is missed: Twilio is asked for it at 2026-11-20T10:30:00Z"),
+        "{text}"
+    );
+    let told = Told::of(story(Status::Delivered, ReasonCode::Accepted, Vec::new()));
+    let text = told.with_receipt(ReceiptFacts { heard: Some(heard), missed: None }).as_text();
+    assert!(text.contains("(by poll, ") && text.ends_with("this is the end"), "{text}");
+    let silent = Told::of(story(Status::Sent, ReasonCode::Accepted, Vec::new()));
+    assert!(!silent.with_receipt(ReceiptFacts::default()).as_text().contains("receipt:"));
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_postgres::{Database, PostgresConfig, migrate, wait_until_reachable};
+use facteur_worker::heartbeat::Heartbeat;
 use facteur_worker::worker::Worker;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,17 @@ pub async fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     let ready = stopping.run_until_cancelled(wait_for_schema(&shared)).await;
     if let Some(ready) = ready {
         ready?;
-        let worker = Worker::start(worker_parts, stopping.clone());
+        let mut heartbeat = Heartbeat::new(
+            worker_parts.database.clone(),
+            worker_parts.clock.clone(),
+            "worker",
+            wiring::shared_settings(config),
+        );
+        // The first decision is held against the database's clock already.
+        if let Err(error) = heartbeat.compare_clocks().await {
+            tracing::warn!(%error, "the database's time is unknown yet: deadlines follow this machine's for now");
+        }
+        let worker = Worker::start(worker_parts, heartbeat, stopping.clone());
         // The cell is set here and nowhere else.
         let _ = started.set(worker.readiness());
         tracing::info!(lanes = "urgent, normal, bulk", "working");
@@ -81,7 +92,16 @@ async fn wait_for_schema(postgres: &PostgresConfig) -> anyhow::Result<()> {
     reached.await?.close();
     loop {
         match migrate::status(postgres).await {
-            Ok(status) if status.pending.is_empty() => return Ok(()),
+            Ok(status) if status.pending.is_empty() => {
+                if let Some(latest) = status.newer.last() {
+                    tracing::warn!(
+                        "the database has {} migration(s) that this release does not know, up to {latest}: fine for a \
+                         rolling update, for the next release only adds; otherwise update this program",
+                        status.newer.len()
+                    );
+                }
+                return Ok(());
+            }
             Ok(status) => {
                 tracing::warn!(schema = status.sentence(), "the schema is not there yet: trying again")
             }

@@ -15,6 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use facteur_amqp::AmqpConfig;
 use facteur_core::phone::Country;
+use facteur_core::receipts::FIRST_POLL_AGE;
 use facteur_postgres::PostgresConfig;
 use secrecy::ExposeSecret;
 use url::Url;
@@ -75,6 +76,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let mut problems: Vec<String> = values.iter().filter_map(store).collect();
     if problems.is_empty() {
         problems.extend(unusable_urls(&config));
+        problems.extend(hasty_polls(&config));
     }
     if problems.is_empty() { Ok(Loaded { config, values }) } else { Err(Problems(problems)) }
 }
@@ -91,6 +93,18 @@ fn unusable_urls(config: &Config) -> Vec<String> {
     let amqp = amqp.map(|why| format!("AMQP_URL (amqp.url): {why}"));
     let postgres = postgres.verify().err().map(|why| format!("DATABASE_URL (database.url): {why}"));
     amqp.into_iter().chain(postgres).collect()
+}
+
+/// Twilio itself is not asked sooner than the carriers' receipts usually come.
+fn hasty_polls(config: &Config) -> Option<String> {
+    let first_s = u64::from(config.worker.receipt_poll_first_s);
+    let (least_s, is_simulator) = (FIRST_POLL_AGE.as_secs(), config.twilio.is_on_loopback());
+    (first_s < least_s && !is_simulator).then(|| {
+        format!(
+            "FACTEUR_RECEIPT_POLL_FIRST_S (worker.receipt_poll_first_s) is {first_s}, but only a simulator on this \
+             machine may be asked before {least_s} s: set at least that"
+        )
+    })
 }
 
 impl Config {
@@ -117,6 +131,8 @@ impl Config {
                 default_country: Country::FRANCE,
                 public_url: None,
                 events: false,
+                receipt_polling: false,
+                receipt_poll_first_s: 0,
             },
             telemetry: TelemetrySection {
                 log: String::new(),

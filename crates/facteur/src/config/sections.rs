@@ -86,6 +86,10 @@ pub struct WorkerSection {
     pub public_url: Option<Url>,
     /// Whether `message.*` events are published.
     pub events: bool,
+    /// Whether Twilio is asked for receipts that don't come.
+    pub receipt_polling: bool,
+    /// Age of a message at the first question, in seconds; the later ones keep their ratio to it.
+    pub receipt_poll_first_s: u32,
 }
 
 /// `[telemetry]`

@@ -233,6 +233,30 @@ pub const SETTINGS: &[Setting] = &[
         store: |config, text| parse::boolean(text).map(|events| config.worker.events = events),
     },
     Setting {
+        key: "worker.receipt_polling",
+        env: "FACTEUR_RECEIPT_POLLING",
+        default: Some("true"),
+        form: Form::Boolean,
+        secrecy: Secrecy::Public,
+        doc: "Whether Twilio is asked for receipts that no callback brings, from 10 minutes to 72 hours after the \
+              message. Without a public_url it is the only source of receipts, and costs at least one GET for each \
+              message, 10 a second for each worker at most.",
+        store: |config, text| parse::boolean(text).map(|polling| config.worker.receipt_polling = polling),
+    },
+    Setting {
+        key: "worker.receipt_poll_first_s",
+        env: "FACTEUR_RECEIPT_POLL_FIRST_S",
+        default: Some("600"),
+        form: Form::Whole,
+        secrecy: Secrecy::Public,
+        doc: "Age of a message, in seconds, at the first question for its receipt, 600 to 86400; the later ones come \
+              at 3, 6, 18, 36, 72, 144, 288 and 432 times this age. Less than 600 (at least 1) is taken with a \
+              simulator on this machine.",
+        store: |config, text| {
+            parse::whole(text, 1, 86_400).map(|seconds| config.worker.receipt_poll_first_s = seconds)
+        },
+    },
+    Setting {
         key: "telemetry.log",
         env: "FACTEUR_LOG",
         default: Some("info"),

@@ -332,3 +332,13 @@ fn a_url_that_no_worker_could_use_is_a_wrong_configuration_and_is_not_repeated()
         assert!(sentence.contains("_URL") && !sentence.contains("S3C"), "{sentence}");
     }
 }
+
+#[test]
+fn only_a_simulator_is_asked_for_receipts_at_once() {
+    let hasty = "worker.receipt_poll_first_s=1";
+    let text = problem(with_flags(&[hasty]));
+    assert!(text.contains("FACTEUR_RECEIPT_POLL_FIRST_S") && text.contains("at least"), "{text}");
+    let simulated = with_flags(&[hasty, "twilio.base_url=http://127.0.0.1:4010"]).unwrap();
+    assert_eq!(simulated.config.worker.receipt_poll_first_s, 1);
+    assert_eq!(with_flags(&[]).unwrap().config.worker.receipt_poll_first_s, 600);
+}

@@ -15,6 +15,10 @@ mod pauses;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod system;
 #[cfg(test)]
 mod twilio_away;
