@@ -3,6 +3,7 @@
 mod backoff_policy;
 mod batch_error;
 mod batcher;
+mod callbacks;
 mod claim;
 mod connect_error;
 pub mod dead_letters;
@@ -11,6 +12,7 @@ pub mod messages;
 pub mod migrate;
 mod outbox;
 mod pool;
+pub mod quarantine;
 mod record;
 mod rows;
 mod senders;
@@ -24,9 +26,10 @@ mod tls;
 
 pub use batch_error::{BatchFailure, classify};
 pub use batcher::{BatchOperation, Batcher, BatcherConfig, SubmitError};
+pub use callbacks::{Applied, Callbacks};
 pub use connect_error::ConnectError;
 pub use dead_letters::{DeadLetters, Filed};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, can_commit, inspect};
 pub use outbox::{Outbox, OutboxBatch, OutboxRow};
 pub use pool::{Client, Database, PostgresConfig, connect, wait_until_reachable};
 pub use senders::SenderDirectory;

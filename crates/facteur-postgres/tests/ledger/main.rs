@@ -1,6 +1,8 @@
 //! The ledger on a real Postgres: claim, record, settlement, sweep and slots.
 
 #[cfg(test)]
+mod callbacks;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod fixture;
