@@ -313,7 +313,7 @@ async fn any_order_of_a_history_with_copies_and_our_record_anywhere_ends_the_sam
                     callbacks.apply(told).await.unwrap();
                 }
                 None => {
-                    drop(fixture.store.record(record(&row, token, number, accepted(case))).await.unwrap())
+                    fixture.store.record(record(&row, token, number, accepted(case))).await.unwrap();
                 }
             }
         }
