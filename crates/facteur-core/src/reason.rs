@@ -83,6 +83,8 @@ reason_codes! {
     Requeued = "requeued": "An admin sent it back to work.",
     // The end.
     Accepted = "accepted": "Twilio took the message.",
+    Delivered = "delivered": "The handset has it; nothing to do.",
+    NotDelivered = "not_delivered": "Twilio took it and could not deliver it: the code says why.",
     Refused = "refused": "Twilio refused recipient or content for good.",
     DestinationDisabled = "destination_disabled": "Enable the destination in the Twilio account, then requeue.",
     RetriesExhausted = "retries_exhausted": "Every try failed: read the attempts, then requeue.",

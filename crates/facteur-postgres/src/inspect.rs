@@ -41,3 +41,19 @@ pub async fn inspect(database: &Database) -> Result<Inspection, BatchFailure> {
         now: row.get("now"),
     })
 }
+
+const CAN_COMMIT: &str = "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' AS writes, \
+     to_regclass('facteur.status_events') IS NOT NULL AS has_schema";
+
+/// Why nothing can be committed now; `None` if it can.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn can_commit(database: &Database) -> Result<Option<&'static str>, BatchFailure> {
+    let row = database.client().await?.query_one(CAN_COMMIT, &[]).await.map_err(classify)?;
+    Ok(match (row.get("writes"), row.get("has_schema")) {
+        (false, _) => Some("the database only reads: it is a standby, or its transactions are read-only"),
+        (true, false) => Some("the schema is not there yet: run `facteur migrate`"),
+        (true, true) => None,
+    })
+}

@@ -21,7 +21,10 @@ use crate::pool::{Client, Database};
 use crate::rows::{bury, by_id};
 
 /// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
-/// first would be skipped by the lock, and so by the answer.
+/// first would be skipped by the lock, and so by the answer. The attempts come after the lock too, for whoever applies
+/// a receipt takes both in this order.
+///
+/// A receipt that came first has written the attempt already: it keeps its SID and its status, and learns the rest.
 ///
 /// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder.
 const RECORD: &str = concat!(
@@ -46,8 +49,16 @@ const RECORD: &str = concat!(
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
              http_status, sid, twilio_status, cause, next_status, reason) \
-         SELECT id, number, token, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
-                status, reason FROM input ON CONFLICT (job_id, number) DO NOTHING), \
+         SELECT i.id, number, token, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
+                status, reason FROM input i LEFT JOIN locked l ON l.id = i.id \
+         ON CONFLICT (job_id, number) DO UPDATE SET claim_token = excluded.claim_token, \
+             started_at = excluded.started_at, duration_ms = excluded.duration_ms, \
+             http_status = excluded.http_status, cause = excluded.cause, \
+             code = coalesce(facteur.attempts.code, excluded.code), \
+             sid = coalesce(facteur.attempts.sid, excluded.sid), \
+             twilio_status = coalesce(facteur.attempts.twilio_status, excluded.twilio_status), \
+             outcome = CASE WHEN facteur.attempts.sid IS NULL THEN excluded.outcome ELSE 'accepted' END \
+         RETURNING job_id AS id, sid), \
      resolved AS (UPDATE facteur.dead_letters d SET state = 'resolved', closed_at = clock_timestamp() \
          FROM moved JOIN input i USING (id) WHERE d.job_id = moved.id AND d.state = 'open' AND i.status <> 'dead'), \
      buried AS (",
@@ -59,8 +70,9 @@ const RECORD: &str = concat!(
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
          FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
-     SELECT l.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn \
-     FROM input i JOIN locked l USING (id) LEFT JOIN moved m USING (id)"
+     SELECT i.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn, \
+            coalesce(t.sid <> i.sid, false) AS is_other_sid \
+     FROM input i JOIN attempted t USING (id) LEFT JOIN locked l USING (id) LEFT JOIN moved m USING (id)"
 );
 
 /// A second SID of one job. Asked after the records are committed: whichever of two comes second sees both.
@@ -92,7 +104,8 @@ impl BatchOperation for RecordOperation {
         let found = by_id(&rows);
         let doubles = doubles(&client, items).await?;
         let answer = |item: &Record| {
-            let is_double = doubles.contains(&item.id.0);
+            let names_another = found.get(&item.id.0).is_some_and(|row| row.get("is_other_sid"));
+            let is_double = names_another || doubles.contains(&item.id.0);
             match found.get(&item.id.0).and_then(|row| row.get("turn")) {
                 Some(turn) => Recorded::Done { turn: Turn(turn), is_double },
                 // The job moved on, or its row is gone (a restored database): the attempt itself was written.

@@ -8,6 +8,7 @@ use facteur_core::breaker::Cause;
 use facteur_core::decide::Decision;
 use facteur_core::hold::Fuse;
 use facteur_core::lane::Lane;
+use facteur_core::metric::Kind;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
 use facteur_postgres::Swept;
@@ -18,41 +19,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 use crate::process::End;
 
-/// What a metric is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Durations in seconds.
-    Histogram,
-}
-
-/// A metric as documented.
-#[derive(Debug, Clone, Copy)]
-pub struct Metric {
-    /// Its name.
-    pub name: &'static str,
-    /// What it is.
-    pub kind: Kind,
-    /// Its labels.
-    pub labels: &'static [&'static str],
-    /// What it says.
-    pub help: &'static str,
-}
-
-macro_rules! metrics {
-    ($( $constant:ident = $name:literal, $kind:ident, [$($label:literal),*], $help:literal; )+) => {
-        $( const $constant: &str = $name; )+
-
-        /// Every metric.
-        pub const ALL: &[Metric] =
-            &[ $( Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help } ),+ ];
-    };
-}
-
-metrics! {
+facteur_core::metrics_table! {
     ENVELOPES = "facteur_envelopes_total", Counter, ["lane", "end"], "Envelopes answered, by how this delivery ended: final, waits, not_ours (a copy or stale) or buried.";
     ATTEMPTS = "facteur_attempts_total", Counter, ["lane", "outcome"], "HTTP calls that left for Twilio, by what they told.";
     DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted) or bury.";
@@ -96,25 +63,6 @@ const FUSES: [&str; 2] = ["integration", "sender"];
 const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
 const POLL_RESULTS: [&str; 5] = ["ended", "on_its_way", "gone", "throttled", "unanswered"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
-
-/// The page `docs/metrics.md`.
-#[must_use]
-pub fn page() -> String {
-    let mut page = String::from(
-        "# Metrics\n\nServed by every worker on `FACTEUR_METRICS_LISTEN`, at `/metrics`. Made by `facteur reference metrics`.\n\n\
-         | name | kind | labels | what it says |\n|---|---|---|---|\n",
-    );
-    for metric in ALL {
-        let kind = match metric.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
-        page.push_str(&format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help));
-    }
-    page
-}
 
 /// Describes every metric and creates every series.
 pub fn describe() {

@@ -45,13 +45,18 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Brings the database up to date, then works: all that one machine needs.
+    /// Brings the database up to date, then works and takes webhooks: all that one machine needs.
     Up(WorkArgs),
     /// Works: takes jobs from the broker and hands them to Twilio, until it is stopped.
     ///
     /// The first SIGTERM or SIGINT stops it softly: calls in flight are finished and recorded. The second ends
     /// it at once. /metrics, /healthz and /readyz are on telemetry.metrics_listen.
     Worker(WorkArgs),
+    /// Takes Twilio's status callbacks on web.listen, until it is stopped.
+    ///
+    /// Twilio is told to call the public URL (FACTEUR_PUBLIC_URL), which must lead here. Signals, /metrics,
+    /// /healthz and /readyz are as those of `worker`.
+    Web,
     /// Brings the database up to date. Workers of the previous release go on working.
     Migrate,
     /// Publishes one job and prints its id.

@@ -1,4 +1,4 @@
-//! The worker's own port: `/metrics`, `/healthz` and `/readyz`.
+//! The port of operators: `/metrics`, `/healthz` and `/readyz`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +58,14 @@ struct Told {
 /// # Errors
 /// A sentence that names the address, what is wrong and the setting.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    bind_for(address, "/metrics", "FACTEUR_METRICS_LISTEN").await
+}
+
+/// Takes a port that another setting names.
+///
+/// # Errors
+/// As [`bind`].
+pub async fn bind_for(address: SocketAddr, what_for: &str, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let what = match error.kind() {
             std::io::ErrorKind::AddrInUse => "is in use by another process".to_owned(),
@@ -67,9 +75,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
             }
             _ => format!("can't be taken: {error}"),
         };
-        anyhow!(
-            "{address} for /metrics {what}: set FACTEUR_METRICS_LISTEN to another (port 0 takes a free one)"
-        )
+        anyhow!("{address} for {what_for} {what}: set {setting} to another (port 0 takes a free one)")
     })
 }
 

@@ -1,4 +1,5 @@
-//! The recorder of metrics. Names, help texts and labels stand in `facteur_worker::metrics`.
+//! The recorder of metrics. Names, help texts and labels stand in `facteur_worker::metrics` and
+//! `facteur_web::metrics`.
 
 use std::time::Duration;
 
@@ -21,14 +22,28 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?)
 }
 
+/// Which processes' series a process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tables {
+    /// The worker's.
+    pub worker: bool,
+    /// The web process's.
+    pub web: bool,
+}
+
 /// Installs the recorder for the whole process and makes every series start at zero. The handle renders the
 /// text for Prometheus.
 ///
 /// # Errors
 /// If a recorder was installed before.
-pub fn install() -> anyhow::Result<PrometheusHandle> {
+pub fn install(tables: Tables) -> anyhow::Result<PrometheusHandle> {
     let handle = builder()?.install_recorder()?;
-    facteur_worker::metrics::describe();
+    if tables.worker {
+        facteur_worker::metrics::describe();
+    }
+    if tables.web {
+        facteur_web::metrics::describe();
+    }
     Ok(handle)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::{Command, CommandFactory};
+use facteur_core::metric::Metric;
 
 use crate::cli::Cli;
 
@@ -37,6 +38,19 @@ pub fn states_page() -> String {
          Drawn from the one table of allowed transitions (`crates/facteur-core/src/status.rs`).\n\n\
          ```mermaid\n{}```\n",
         facteur_core::status::mermaid()
+    )
+}
+
+/// `docs/metrics.md`: the tables of all processes.
+#[must_use]
+pub fn metrics_page() -> String {
+    let rows = |metrics: &[Metric]| metrics.iter().map(Metric::row).collect::<String>();
+    let head = "| name | kind | labels | what it says |\n|---|---|---|---|\n";
+    format!(
+        "# Metrics\n\nServed on `FACTEUR_METRICS_LISTEN`, at `/metrics`; `facteur up` serves both tables. Made by \
+         `facteur reference metrics`.\n\n## The worker\n\n{head}{}\n## The web process\n\n{head}{}",
+        rows(facteur_worker::metrics::ALL),
+        rows(facteur_web::metrics::ALL),
     )
 }
 

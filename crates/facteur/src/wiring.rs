@@ -1,4 +1,4 @@
-//! From the configuration to a worker: which adapters it is made of.
+//! From the configuration to a worker and a web process: which adapters they are made of.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use facteur_core::peers::SharedSettings;
 use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{TwilioClient, TwilioConfig};
+use facteur_web::WebParts;
 use facteur_worker::clock::Clock;
 use facteur_worker::worker::{DefaultSenders, Permits, WorkerParts};
 use secrecy::ExposeSecret;
@@ -41,6 +42,26 @@ pub fn shared_postgres(config: &Config) -> PostgresConfig {
 pub fn urgent_postgres(config: &Config) -> PostgresConfig {
     let pool_size = usize::try_from(config.database.pool_size).unwrap_or(usize::MAX);
     postgres(config, "facteur worker, urgent", (pool_size / URGENT_POOL_SHARE).max(2))
+}
+
+/// How the web process reaches the database: with as many connections as the urgent lane.
+#[must_use]
+pub fn web_postgres(config: &Config) -> PostgresConfig {
+    PostgresConfig { application_name: "facteur web".to_owned(), ..urgent_postgres(config) }
+}
+
+/// What a web process is made of.
+///
+/// # Errors
+/// If the account at Twilio is not configured, or the database's URL can't be used.
+pub fn web_parts(config: &Config) -> anyhow::Result<WebParts> {
+    let credentials = config.twilio.credentials()?;
+    Ok(WebParts {
+        database: Database::open(&web_postgres(config))?,
+        account_sid: credentials.account_sid,
+        signing_tokens: credentials.signing_tokens,
+        public_url: config.worker.public_url.clone(),
+    })
 }
 
 /// How a process of this name reaches the broker.

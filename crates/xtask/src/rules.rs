@@ -9,21 +9,24 @@ use serde_json::Value;
 use crate::cargo;
 
 /// What must not be anywhere in a crate's tree, build and test aside.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("facteur-core", &["tokio", "lapin", "reqwest", "tokio-postgres", "axum"]),
     ("facteur-amqp", &["facteur-postgres", "facteur-twilio", "facteur-worker", "tokio-postgres", "reqwest"]),
     ("facteur-postgres", &["facteur-amqp", "facteur-twilio", "facteur-worker", "lapin", "reqwest"]),
     ("facteur-twilio", &["facteur-amqp", "facteur-postgres", "facteur-worker", "lapin", "tokio-postgres"]),
-    ("facteur-worker", &["axum"]),
+    ("facteur-worker", &["axum", "facteur-web"]),
+    ("facteur-web", &["facteur-worker", "facteur-amqp", "lapin"]),
     ("facteur", &["facteur-testkit", "twilio-sim", "xtask"]),
 ];
 
 /// Who alone may name a library, test dependencies aside.
-const OWNED: [(&str, &[&str]); 4] = [
+const OWNED: [(&str, &[&str]); 6] = [
     ("anyhow", &["facteur", "xtask"]),
     ("lapin", &["facteur-amqp", "xtask"]),
     ("tokio-postgres", &["facteur-postgres", "facteur-testkit", "xtask"]),
     ("reqwest", &["facteur-twilio", "twilio-sim"]),
+    ("axum", &["facteur", "facteur-web", "twilio-sim"]),
+    ("hyper", &["facteur-web"]),
 ];
 
 /// The dependencies that should not be.

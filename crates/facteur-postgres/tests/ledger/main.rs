@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod callbacks;
+#[cfg(test)]
 mod cancels;
 #[cfg(test)]
 mod claims;

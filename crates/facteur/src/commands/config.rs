@@ -133,7 +133,7 @@ impl Checked {
 /// What works, but hardly as it is meant to.
 pub(super) fn hints(loaded: &Loaded) -> Vec<String> {
     let (twilio, worker) = (&loaded.config.twilio, &loaded.config.worker);
-    let has_signature = twilio.credentials().is_ok_and(|credentials| credentials.signing_token.is_some());
+    let has_signature = twilio.credentials().is_ok_and(|credentials| !credentials.signing_tokens.is_empty());
     let is_open =
         worker.public_url.as_ref().is_some_and(|url| url.scheme() == "http") && !twilio.is_on_loopback();
     let rows = [

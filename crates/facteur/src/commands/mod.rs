@@ -9,9 +9,11 @@ pub mod doctor;
 pub mod limits;
 pub mod migrate;
 pub mod pause;
+mod process;
 pub mod send;
 pub mod status;
 pub mod up;
+pub mod web;
 pub mod worker;
 
 use anyhow::Context;
@@ -20,7 +22,7 @@ use crate::cli::{Cli, Command, ConfigCommand, ReferencePage};
 use crate::config::{Loaded, Problems, load, reference_page, sample_file, sources};
 use crate::exit::Exit;
 use crate::output::{Output, print};
-use crate::reference::{cli_page, schema_page, states_page};
+use crate::reference::{cli_page, metrics_page, schema_page, states_page};
 use crate::stack;
 use crate::telemetry::{self, Role};
 
@@ -35,7 +37,7 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Completions { shell } => completions::run(*shell),
         Command::Reference { page: ReferencePage::Cli } => printed(&cli_page()),
         Command::Reference { page: ReferencePage::Configuration } => printed(&reference_page()),
-        Command::Reference { page: ReferencePage::Metrics } => printed(&facteur_worker::metrics::page()),
+        Command::Reference { page: ReferencePage::Metrics } => printed(&metrics_page()),
         Command::Reference { page: ReferencePage::Schema } => printed(&schema_page()?),
         Command::Reference { page: ReferencePage::States } => printed(&states_page()),
         Command::Config(ConfigCommand::Sample) => printed(&sample_file()),
@@ -43,6 +45,7 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Config(ConfigCommand::Check) => config::check(&configuration(cli)?, output),
         Command::Up(_) => until_done(up::run(&able(cli)?)),
         Command::Worker(_) => until_done(worker::run(&able(cli)?)),
+        Command::Web => until_done(web::run(&able(cli)?)),
         Command::Migrate => until_done(migrate::run(&ready(Role::Command)?.config, output)),
         Command::Send(args) => until_done(send::run(args, &ready(Role::Command)?.config, output)),
         Command::Status(args) => until_done(status::run(args, &ready(Role::Command)?.config, output)),
@@ -71,7 +74,7 @@ fn ready(cli: &Cli, role: Role) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-/// What a worker needs besides. Missing secrets are told before anything is taken or waited for.
+/// What a worker and a web process need besides. Missing secrets are told before anything is taken or waited for.
 fn able(cli: &Cli) -> anyhow::Result<Loaded> {
     configuration(cli)?.config.twilio.credentials()?;
     ready(cli, Role::Service)

@@ -1,15 +1,16 @@
-//! `facteur up`: the database is brought up to date, then the work begins.
+//! `facteur up`: the database is brought up to date, then worker and web process run as one.
 
 use facteur_postgres::migrate;
 
-use super::{adapters, worker};
+use super::{adapters, process};
 use crate::config::Loaded;
 use crate::exit::Exit;
+use crate::metrics::Tables;
 
 /// Runs until it is stopped.
 ///
 /// # Errors
-/// If a migration fails, and whatever [`worker::run`] says. A database that is not there yet is waited for.
+/// If a migration fails, and whatever `facteur worker` and `facteur web` say. A database that is not there yet is waited for.
 pub async fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     let postgres = adapters::postgres(&loaded.config, "migrate");
     let reached = facteur_postgres::wait_until_reachable(&postgres, |error, delay| {
@@ -19,5 +20,5 @@ pub async fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
     reached.await?.close();
     let report = migrate::run(&postgres).await?;
     tracing::info!(applied = report.applied.len(), already = report.already, "the database is up to date");
-    worker::run(loaded).await
+    process::run(loaded, Tables { worker: true, web: true }).await
 }

@@ -1,6 +1,5 @@
 //! `facteur worker`: works until it is stopped.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_postgres::{Database, PostgresConfig, migrate, wait_until_reachable};
@@ -8,14 +7,13 @@ use facteur_worker::heartbeat::Heartbeat;
 use facteur_worker::worker::Worker;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Loaded;
+use super::process::{self, Part};
+use crate::config::{Config, Loaded};
 use crate::exit::Exit;
-use crate::http::{self, Missing, Readiness};
-use crate::lifecycle::{self, Parts};
-use crate::{metrics, wiring};
+use crate::lifecycle::Parts;
+use crate::metrics::Tables;
+use crate::wiring;
 
-/// How long the whole process may take to stop: the drain of the lanes, and what follows it.
-const STOP_MAX: Duration = Duration::from_secs(60);
 /// How often a database without our schema is asked again.
 const SCHEMA_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -24,21 +22,16 @@ const SCHEMA_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// # Errors
 /// If the port is taken, the configuration can't be used, or a part of the worker ends by itself.
 pub async fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
-    let config = &loaded.config;
-    let stopping = CancellationToken::new();
-    lifecycle::stop_on_signal(stopping.clone())?;
-    let recorder = metrics::install()?;
-    let listener = http::bind(config.telemetry.metrics_listen).await?;
-    tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
-    let started = Arc::new(std::sync::OnceLock::new());
-    let server_stop = CancellationToken::new();
-    let server = tokio::spawn(http::serve(listener, recorder.clone(), ask(&started), server_stop.clone()));
-    let mut parts = Parts::new(stopping.clone());
-    let upkeep_stop = stopping.clone();
-    parts.spawn("the upkeep of metrics", async move {
-        upkeep_stop.run_until_cancelled(metrics::keep_up(recorder)).await;
-        Ok(())
-    });
+    process::run(loaded, Tables { worker: true, web: false }).await
+}
+
+/// Starts the worker of a process, as soon as the database and its schema are there.
+pub(super) async fn start(
+    config: &Config,
+    part: &Part,
+    parts: &mut Parts,
+    stopping: &CancellationToken,
+) -> anyhow::Result<()> {
     // Credentials that can't be used are told before anything is waited for.
     let shared = wiring::shared_postgres(config);
     let urgent = Database::open(&wiring::urgent_postgres(config))?;
@@ -58,29 +51,12 @@ pub async fn run(loaded: &Loaded) -> anyhow::Result<Exit> {
             tracing::warn!(%error, "the database's time is unknown yet: deadlines follow this machine's for now");
         }
         let worker = Worker::start(worker_parts, heartbeat, stopping.clone());
-        // The cell is set here and nowhere else.
-        let _ = started.set(worker.readiness());
+        let readiness = worker.readiness();
+        part.started(Box::new(move || readiness.missing()));
         tracing::info!(lanes = "urgent, normal, bulk", "working");
         parts.spawn("the worker", async move { Ok(worker.run().await?) });
     }
-    let ended = parts.run(STOP_MAX).await;
-    server_stop.cancel();
-    server.await??;
-    ended.map(|()| Exit::Done)
-}
-
-/// Answers from the worker's own view once it has started.
-fn ask(started: &Arc<std::sync::OnceLock<facteur_worker::worker::Readiness>>) -> http::AskReadiness {
-    let started = Arc::clone(started);
-    Arc::new(move || {
-        let missing = match started.get() {
-            Some(readiness) => readiness.missing(),
-            None => vec!["waiting for the database and its schema".to_owned()],
-        };
-        Readiness::from_missing(
-            missing.into_iter().map(|why| Missing { part: "worker".to_owned(), why }).collect(),
-        )
-    })
+    Ok(())
 }
 
 /// Waits for a database that answers and has our schema.

@@ -25,7 +25,7 @@ pub use layers::{Origin, Sources, Value};
 pub use render::{masked, reference_page, sample_file};
 pub use sections::{
     AmqpSection, Config, Credentials, DatabaseSection, LogFormat, SIMULATOR_ACCOUNT_SID,
-    SIMULATOR_AUTH_TOKEN, SIMULATOR_PHONE_NUMBER, TelemetrySection, TwilioSection, WorkerSection,
+    SIMULATOR_AUTH_TOKEN, SIMULATOR_PHONE_NUMBER, TelemetrySection, TwilioSection, WebSection, WorkerSection,
 };
 pub use settings::{Form, SETTINGS, Secrecy, Setting};
 
@@ -119,6 +119,7 @@ impl Config {
                 base_url: nowhere,
                 account_sid: None,
                 auth_token: None,
+                auth_token_previous: None,
                 api_key: None,
                 api_secret: None,
                 phone_number: None,
@@ -134,6 +135,7 @@ impl Config {
                 receipt_polling: false,
                 receipt_poll_first_s: 0,
             },
+            web: WebSection { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
             telemetry: TelemetrySection {
                 log: String::new(),
                 log_format: LogFormat::Human,

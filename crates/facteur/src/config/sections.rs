@@ -30,6 +30,8 @@ pub struct Config {
     pub twilio: TwilioSection,
     /// The work.
     pub worker: WorkerSection,
+    /// The web process.
+    pub web: WebSection,
     /// What the process tells about itself.
     pub telemetry: TelemetrySection,
 }
@@ -61,6 +63,8 @@ pub struct TwilioSection {
     pub account_sid: Option<String>,
     /// The account's token: authorises calls and signs callbacks.
     pub auth_token: Option<SecretString>,
+    /// The token before it: signs callbacks while it is rotated.
+    pub auth_token_previous: Option<SecretString>,
     /// `SK…`: authorises calls in the token's place.
     pub api_key: Option<String>,
     /// The API key's secret.
@@ -92,6 +96,13 @@ pub struct WorkerSection {
     pub receipt_poll_first_s: u32,
 }
 
+/// `[web]`
+#[derive(Debug, Clone, Copy)]
+pub struct WebSection {
+    /// Where the routes are served.
+    pub listen: SocketAddr,
+}
+
 /// `[telemetry]`
 #[derive(Debug, Clone)]
 pub struct TelemetrySection {
@@ -119,8 +130,8 @@ pub struct Credentials {
     pub account_sid: String,
     /// What authorises calls.
     pub auth: facteur_twilio::Auth,
-    /// What signs callbacks; without it no callback can be verified.
-    pub signing_token: Option<SecretString>,
+    /// What may have signed callbacks; without any, no callback can be verified.
+    pub signing_tokens: Vec<SecretString>,
 }
 
 impl WorkerSection {
@@ -147,6 +158,7 @@ impl TwilioSection {
     fn is_development(&self) -> bool {
         let nothing_is_set = self.account_sid.is_none()
             && self.auth_token.is_none()
+            && self.auth_token_previous.is_none()
             && self.api_key.is_none()
             && self.api_secret.is_none();
         nothing_is_set && self.is_on_loopback()
@@ -162,7 +174,7 @@ impl TwilioSection {
             return Ok(Credentials {
                 account_sid: SIMULATOR_ACCOUNT_SID.to_owned(),
                 auth: facteur_twilio::Auth::Token(token.clone()),
-                signing_token: Some(token),
+                signing_tokens: vec![token],
             });
         }
         let auth = match (&self.api_key, &self.api_secret, &self.auth_token) {
@@ -183,7 +195,7 @@ impl TwilioSection {
             (Some(account_sid), Ok(auth)) => Ok(Credentials {
                 account_sid: account_sid.clone(),
                 auth,
-                signing_token: self.auth_token.clone(),
+                signing_tokens: self.auth_token.iter().chain(&self.auth_token_previous).cloned().collect(),
             }),
             (account_sid, auth) => {
                 let missing = "TWILIO_ACCOUNT_SID is not set: set it to the account's SID (AC and 32 hexadecimal \

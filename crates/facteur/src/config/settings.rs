@@ -53,11 +53,12 @@ pub(super) fn section_of(key: &str) -> &str {
 }
 
 /// What stands above each section in the sample and the reference page.
-pub(super) const SECTIONS: [(&str, &str); 5] = [
+pub(super) const SECTIONS: [(&str, &str); 6] = [
     ("amqp", "The broker (RabbitMQ 3.10 or newer)."),
     ("database", "The database (PostgreSQL 14 or newer)."),
     ("twilio", "The account at Twilio. Keep secrets in the environment rather than in a file."),
     ("worker", "The work."),
+    ("web", "The web process."),
     ("telemetry", "What a process tells about itself."),
 ];
 
@@ -100,7 +101,8 @@ pub const SETTINGS: &[Setting] = &[
         default: Some("16"),
         form: Form::Whole,
         secrecy: Secrecy::Public,
-        doc: "Most connections to the database of one process, 4 to 200.",
+        doc: "Most connections to the database of one process, 4 to 200; `facteur up` takes a quarter more for its web \
+              part.",
         store: |config, text| parse::whole(text, 4, 200).map(|size| config.database.pool_size = size),
     },
     Setting {
@@ -121,6 +123,17 @@ pub const SETTINGS: &[Setting] = &[
         secrecy: Secrecy::Secret,
         doc: "The account's auth token. It authorises calls and signs callbacks.",
         store: |config, text| parse::secret(text).map(|token| config.twilio.auth_token = Some(token)),
+    },
+    Setting {
+        key: "twilio.auth_token_previous",
+        env: "TWILIO_AUTH_TOKEN_PREVIOUS",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Secret,
+        doc: "The auth token that is being replaced: callbacks that it signed are taken too. It authorises no calls.",
+        store: |config, text| {
+            parse::secret(text).map(|token| config.twilio.auth_token_previous = Some(token))
+        },
     },
     Setting {
         key: "twilio.api_key",
@@ -257,6 +270,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "web.listen",
+        env: "FACTEUR_LISTEN",
+        default: Some("127.0.0.1:8080"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "Address and port of the web process's routes; port 0 takes a free one. What stands before it (TLS, the \
+              public URL) must hand path and query on as they came.",
+        store: |config, text| parse::listen_address(text).map(|address| config.web.listen = address),
+    },
+    Setting {
         key: "telemetry.log",
         env: "FACTEUR_LOG",
         default: Some("info"),
@@ -281,7 +304,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Some("127.0.0.1:9464"),
         form: Form::Text,
         secrecy: Secrecy::Public,
-        doc: "Address and port of the worker's /metrics, /healthz and /readyz; port 0 takes a free one. They are \
+        doc: "Address and port of /metrics, /healthz and /readyz; port 0 takes a free one. They are \
               open to whoever can connect: keep the address inside.",
         store: |config, text| {
             parse::listen_address(text).map(|address| config.telemetry.metrics_listen = address)

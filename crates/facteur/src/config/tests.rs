@@ -274,6 +274,21 @@ fn anywhere_else_a_missing_secret_is_an_error_that_names_the_variable() {
 }
 
 #[test]
+fn while_the_token_is_rotated_both_sign_and_the_new_one_authorises() {
+    let pairs = [
+        ("TWILIO_ACCOUNT_SID", ACCOUNT),
+        ("TWILIO_AUTH_TOKEN", SECRET),
+        ("TWILIO_AUTH_TOKEN_PREVIOUS", "the one before"),
+    ];
+    let credentials = with_environment(&pairs).unwrap().config.twilio.credentials().unwrap();
+    let signing: Vec<_> = credentials.signing_tokens.iter().map(|token| token.expose_secret()).collect();
+    assert_eq!(signing, [SECRET, "the one before"]);
+    assert!(
+        matches!(credentials.auth, facteur_twilio::Auth::Token(ref token) if token.expose_secret() == SECRET)
+    );
+}
+
+#[test]
 fn an_api_key_authorises_and_the_token_still_signs() {
     let pairs = [
         ("TWILIO_ACCOUNT_SID", ACCOUNT),
@@ -283,9 +298,9 @@ fn an_api_key_authorises_and_the_token_still_signs() {
     ];
     let credentials = with_environment(&pairs).unwrap().config.twilio.credentials().unwrap();
     assert!(matches!(credentials.auth, facteur_twilio::Auth::ApiKey { ref sid, .. } if sid == KEY));
-    assert_eq!(credentials.signing_token.unwrap().expose_secret(), SECRET);
+    assert_eq!(credentials.signing_tokens[0].expose_secret(), SECRET);
     let without = with_environment(&pairs[..3]).unwrap().config.twilio.credentials().unwrap();
-    assert!(without.signing_token.is_none());
+    assert!(without.signing_tokens.is_empty());
 }
 
 #[test]

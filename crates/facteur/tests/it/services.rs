@@ -27,13 +27,14 @@ impl Services {
         services
     }
 
-    pub(crate) fn environment(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn environment(&self) -> [(&'static str, String); 6] {
         [
             ("AMQP_URL", self.broker.url.clone()),
             ("FACTEUR_PREFIX", self.broker.prefix.clone()),
             ("DATABASE_URL", self.database.url.clone()),
             ("TWILIO_BASE_URL", self.twilio.clone()),
             ("FACTEUR_METRICS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("FACTEUR_LISTEN", "127.0.0.1:0".to_owned()),
         ]
     }
 

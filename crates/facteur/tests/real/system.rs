@@ -56,6 +56,7 @@ impl System {
             ("TWILIO_BASE_URL", simulator.url().to_owned()),
             ("FACTEUR_PREFIX", broker.prefix.clone()),
             ("FACTEUR_METRICS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("FACTEUR_LISTEN", "127.0.0.1:0".to_owned()),
             // The most that anybody may switch on: what must not be logged must not be logged here either.
             ("FACTEUR_LOG", "trace".to_owned()),
         ];

@@ -28,6 +28,8 @@ use traffic::{Producer, Publication};
 const START_MAX: Duration = Duration::from_secs(60);
 const FINAL_MAX: Duration = Duration::from_secs(180);
 const STAGE_MAX: Duration = Duration::from_secs(10);
+/// Twilio delivers within seconds here; what it delivers is told by callbacks.
+const CALLBACKS_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(250);
 
 /// What the demo can be told.
@@ -106,7 +108,7 @@ impl Stage {
         let (broker, database) = (facteur_testkit::broker().await, facteur_testkit::database().await);
         let sid = format!("AC{}", Uuid::new_v4().simple());
         let token = Uuid::new_v4().simple().to_string();
-        let [metrics_port] = services::free_ports()?;
+        let [metrics_port, web_port] = services::free_ports()?;
 
         say::progress("starting twilio-sim");
         let mut command = program::command("twilio-sim", &directory, &BTreeMap::new())?;
@@ -125,6 +127,8 @@ impl Stage {
             ("TWILIO_WHATSAPP_NUMBER", "whatsapp:+15005550006".to_owned()),
             ("FACTEUR_PREFIX", broker.prefix.clone()),
             ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{metrics_port}")),
+            ("FACTEUR_LISTEN", format!("127.0.0.1:{web_port}")),
+            ("FACTEUR_PUBLIC_URL", format!("http://127.0.0.1:{web_port}")),
             ("FACTEUR_LOG", "info".to_owned()),
         ]);
         say::progress("making the tables");
@@ -132,10 +136,10 @@ impl Stage {
         let observer = Observer::connect(&database.url).await?;
         prepare(&observer, &simulator_url).await?;
 
-        say::progress("starting facteur worker");
+        say::progress("starting facteur up: worker and web process in one");
         let mut command = program::command("facteur", &directory, &environment)?;
-        command.arg("worker");
-        let mut worker = Program::start("facteur worker", command, directory.join("worker.log"))?;
+        command.arg("up");
+        let mut worker = Program::start("facteur up", command, directory.join("facteur.log"))?;
         let metrics_url = format!("http://127.0.0.1:{metrics_port}");
         wait_until_ready(&mut worker, &metrics_url).await?;
         let producer = Producer::connect(&broker.url, &broker.prefix).await?;
@@ -172,8 +176,9 @@ impl Stage {
         self.faults(flaky).await?;
         published +=
             self.wave("Twilio is flaky; publishing the third", waves.next(), &ids, &mut display).await?;
-        let counts = self.wait(&ids, published, FINAL_MAX, &mut display).await?;
+        self.wait(&ids, published, FINAL_MAX, &mut display).await?;
         let took = began.elapsed();
+        let counts = self.wait_for_callbacks(&ids, &mut display).await?;
         display.end();
 
         let stats = http::get(format!("{}/_sim/stats", self.simulator_url)).await?;
@@ -224,6 +229,22 @@ impl Stage {
             }
             self.worker.check()?;
             self.simulator.check()?;
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until Twilio has told what became of everything that it took.
+    async fn wait_for_callbacks(&mut self, ids: &[Uuid], display: &mut Display) -> Result<Counts> {
+        let deadline = Instant::now() + CALLBACKS_MAX;
+        loop {
+            let stats = http::get(format!("{}/_sim/stats", self.simulator_url)).await?;
+            let is_told = stats.pointer("/callbacks/pending").and_then(serde_json::Value::as_u64) == Some(0);
+            let counts = self.observer.counts(ids).await?;
+            display.show(&counts);
+            if is_told || Instant::now() >= deadline {
+                return Ok(counts);
+            }
+            self.worker.check()?;
             tokio::time::sleep(POLL).await;
         }
     }

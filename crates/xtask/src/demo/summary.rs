@@ -15,8 +15,10 @@ use super::progress::{Counts, Group};
 pub(crate) struct Summary {
     /// Jobs that the broker confirmed.
     pub(crate) published: u64,
-    /// Twilio took it (also if it was delivered or read meanwhile).
+    /// Twilio took it, and has not told how it ended.
     pub(crate) sent: u64,
+    /// The handset has it (also if it was read meanwhile).
+    pub(crate) delivered: u64,
     pub(crate) undelivered: u64,
     pub(crate) failed: u64,
     pub(crate) suppressed: u64,
@@ -61,7 +63,8 @@ impl Summary {
         let messages_per_second = counts.settled() as f64 / seconds.max(0.001);
         Ok(Self {
             published,
-            sent: counts.of("sent") + counts.of("delivered") + counts.of("read"),
+            sent: counts.of("sent"),
+            delivered: counts.of("delivered") + counts.of("read"),
             undelivered: counts.of("undelivered"),
             failed: counts.of("failed"),
             suppressed: counts.of("suppressed"),
@@ -81,8 +84,8 @@ impl Summary {
 
     /// What is wrong with the result; nothing, if it is as it must be.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let ended =
-            self.sent + self.undelivered + self.failed + self.suppressed + self.expired + self.canceled;
+        let taken = self.sent + self.delivered + self.undelivered;
+        let ended = taken + self.failed + self.suppressed + self.expired + self.canceled;
         let sum = ended + self.dead + self.dead_without_job + self.unfinished;
         let claims = [
             (self.lost == 0, format!("lost is {}", self.lost)),
@@ -93,9 +96,10 @@ impl Summary {
                 format!("{} were published, but {sum} are accounted for", self.published),
             ),
             (
-                self.sent <= self.accepted_by_twilio,
-                format!("{} are marked sent, but only {} were taken", self.sent, self.accepted_by_twilio),
+                taken <= self.accepted_by_twilio,
+                format!("{taken} are marked sent, but only {} were taken", self.accepted_by_twilio),
             ),
+            (self.sent == 0, format!("of {} that Twilio took, no callback said how they ended", self.sent)),
         ];
         claims.into_iter().filter(|(holds, _)| !holds).map(|(_, complaint)| complaint).collect()
     }

@@ -1,0 +1,63 @@
+//! Every metric of the web process. Each series exists from the start, at zero.
+
+use std::time::Duration;
+
+use facteur_core::metric::Kind;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+
+facteur_core::metrics_table! {
+    CALLBACKS = "facteur_callbacks_total", Counter, ["result"], "Status callbacks by what became of them: applied, replay (known already), unknown (no message of ours), refused (not verifiable), malformed, or unavailable (the database is away; Twilio comes again).";
+    WEBHOOK_SECONDS = "facteur_webhook_seconds", Histogram, [], "From a webhook's body to its answer.";
+    DOUBLED = "facteur_doubled_total", Counter, [], "Jobs of which two attempts have a SID: the recipient may have two texts. Always 0, or somebody must know why.";
+}
+
+/// What became of a callback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallbackResult {
+    Applied,
+    Replay,
+    Unknown,
+    Refused,
+    Malformed,
+    Unavailable,
+}
+
+impl CallbackResult {
+    const ALL: [Self; 6] =
+        [Self::Applied, Self::Replay, Self::Unknown, Self::Refused, Self::Malformed, Self::Unavailable];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Replay => "replay",
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Describes every metric and creates every series.
+pub fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
+    CallbackResult::ALL
+        .iter()
+        .for_each(|result| counter!(CALLBACKS, "result" => result.as_str()).absolute(0));
+    counter!(DOUBLED).absolute(0);
+}
+
+pub(crate) fn answered(result: CallbackResult, took: Duration) {
+    counter!(CALLBACKS, "result" => result.as_str()).increment(1);
+    histogram!(WEBHOOK_SECONDS).record(took);
+}
+
+pub(crate) fn doubled() {
+    counter!(DOUBLED).increment(1);
+}

@@ -1,0 +1,68 @@
+//! The listener: bounded connections, each with little time to say what it wants, and a soft end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Longest time for a request's head, and longest silence between two requests of a connection.
+const HEAD_MAX: Duration = Duration::from_secs(15);
+/// Most connections at once; the next ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 1_024;
+/// How long open requests may hold up the end.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+/// A system that can't accept (no more files) is asked again after this.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// Serves until `stop` is cancelled and the requests that were begun are answered, or 10 s longer.
+pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = GracefulShutdown::new();
+    while let Some(Some((stream, remote, permit))) =
+        stop.run_until_cancelled(accept(&listener, &permits)).await
+    {
+        // Small answers are not to be held back for larger packets; a socket that refuses is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(routes.clone().layer(Extension(remote)));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(CLOSE_MAX, connections.shutdown()).await.is_err() {
+        tracing::warn!("requests that still ran 10 s after the stop were cut off");
+    }
+}
+
+/// The next connection; `None` can't happen, for the permits are never closed.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => return Some((stream, remote, permit)),
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted: trying again");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `POST /twilio/webhook/status`: what becomes of a message, told by Twilio.
+//!
+//! The URL asks Twilio to come again after a 4xx and a 5xx, so 204 is for whatever coming again would not change.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use facteur_core::ids::{AttemptNumber, JobId, MessageSid};
+use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
+use facteur_postgres::quarantine::Quarantined;
+use facteur_postgres::{Applied, SubmitError};
+use tokio::time::{Instant, timeout};
+
+use crate::error::ApiError;
+use crate::form::Form;
+use crate::metrics::{self, CallbackResult};
+use crate::state::{App, AppState};
+
+/// Where Twilio calls.
+pub(crate) const ROUTE: &str = "/twilio/webhook/status";
+/// Longest body; Twilio's have about one KiB.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long the database may take before Twilio is asked to come again.
+const APPLY_MAX: Duration = Duration::from_secs(5);
+const SIGNATURE_HEADER: &str = "x-twilio-signature";
+/// Highest attempt that is believed; far beyond what any schedule reaches.
+const ATTEMPT_MAX: i32 = 1_000_000;
+
+const TOO_LARGE: ApiError =
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body has more than 64 KiB");
+const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
+const TOO_MANY: ApiError =
+    ApiError::new(StatusCode::BAD_REQUEST, "too_many_parameters", "the form has more than 200 parameters");
+const OTHER_ACCOUNT: ApiError =
+    ApiError::new(StatusCode::FORBIDDEN, "other_account", "the account is not the configured one")
+        .field("AccountSid");
+const UNSIGNED: ApiError =
+    ApiError::new(StatusCode::FORBIDDEN, "signature_missing", "X-Twilio-Signature is missing");
+const FORGED: ApiError = ApiError::new(
+    StatusCode::FORBIDDEN,
+    "signature_wrong",
+    "X-Twilio-Signature is not that of this URL, these parameters and the configured auth token",
+);
+const NO_SID: ApiError = ApiError::new(
+    StatusCode::BAD_REQUEST,
+    "sid_invalid",
+    "MessageSid is not SM or MM and 32 hexadecimal digits",
+)
+.field("MessageSid");
+const NO_STATUS: ApiError =
+    ApiError::new(StatusCode::BAD_REQUEST, "status_invalid", "MessageStatus is not a status")
+        .field("MessageStatus");
+const UNAVAILABLE: ApiError =
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is away: come again")
+        .retry_after_s(5);
+
+/// What a request is found to be.
+enum Found {
+    /// Twilio tells of a message of ours, as far as the URL says.
+    Receipt(Receipt),
+    /// Twilio tells of a message that we did not send.
+    Foreign,
+    /// It is not Twilio's, or can't be proven to be.
+    Refused(ApiError),
+    /// It is Twilio's and says nothing that can be understood, or it can't be read.
+    Malformed(ApiError),
+}
+
+/// A request as it came.
+struct Came {
+    uri: Uri,
+    headers: HeaderMap,
+    remote: Option<SocketAddr>,
+}
+
+/// The route.
+pub(crate) async fn receive(
+    State(app): State<App>,
+    uri: Uri,
+    remote: Option<Extension<SocketAddr>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let began = Instant::now();
+    let came = Came { uri, headers, remote: remote.map(|Extension(remote)| remote) };
+    let (result, response) = answer(&app, &came, body).await;
+    metrics::answered(result, began.elapsed());
+    response
+}
+
+async fn answer(
+    app: &AppState,
+    came: &Came,
+    body: Result<Bytes, BytesRejection>,
+) -> (CallbackResult, Response) {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            let is_too_large = rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE;
+            let error = if is_too_large { TOO_LARGE } else { BROKEN };
+            app.quarantine.put(came.quarantined(error.code, None, &[]));
+            let result = if is_too_large { CallbackResult::Refused } else { CallbackResult::Malformed };
+            return (result, error.into_response());
+        }
+    };
+    let form = Form::parse(&body);
+    let account = form.as_ref().and_then(|form| form.get("AccountSid"));
+    let quarantine = |why| app.quarantine.put(came.quarantined(why, account, &body));
+    match found(app, came, form.as_ref()) {
+        Found::Receipt(receipt) => {
+            let (result, response) = apply(app, receipt).await;
+            if result == CallbackResult::Unknown {
+                quarantine("unknown_message");
+            }
+            (result, response)
+        }
+        Found::Foreign => {
+            quarantine("unknown_message");
+            (CallbackResult::Unknown, StatusCode::NO_CONTENT.into_response())
+        }
+        Found::Refused(error) => {
+            quarantine(error.code);
+            (CallbackResult::Refused, error.into_response())
+        }
+        Found::Malformed(error) => {
+            quarantine(error.code);
+            (CallbackResult::Malformed, error.into_response())
+        }
+    }
+}
+
+/// The account goes first: it is cheap, and says whose token is to be tried.
+fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
+    if let Some(why) = app.twilio.missing() {
+        return Found::Refused(ApiError::new(StatusCode::FORBIDDEN, "not_verifiable", why));
+    }
+    let Some(form) = form else { return Found::Malformed(TOO_MANY) };
+    if form.get("AccountSid") != Some(app.twilio.account_sid.as_str()) {
+        return Found::Refused(OTHER_ACCOUNT);
+    }
+    let Some(signature) = came.signature() else { return Found::Refused(UNSIGNED) };
+    let path_and_query = came.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str());
+    if !app.twilio.has_signed(path_and_query, form.pairs(), signature) {
+        return Found::Refused(FORGED);
+    }
+    let sid =
+        form.get("MessageSid").or_else(|| form.get("SmsSid")).and_then(|sid| MessageSid::parse(sid).ok());
+    let status = form.get("MessageStatus").or_else(|| form.get("SmsStatus"));
+    let status = status.and_then(|status| ReceiptStatus::parse(status).ok());
+    match (came.job_and_attempt(), sid, status) {
+        (_, None, _) => Found::Malformed(NO_SID),
+        (_, _, None) => Found::Malformed(NO_STATUS),
+        (None, _, _) => Found::Foreign,
+        (Some((job_id, attempt)), Some(sid), Some(status)) => {
+            let code = form.get("ErrorCode").and_then(|code| code.parse().ok()).filter(|code| *code > 0);
+            Found::Receipt(Receipt { job_id, attempt, sid, status, code, source: ReceiptSource::Callback })
+        }
+    }
+}
+
+async fn apply(app: &AppState, receipt: Receipt) -> (CallbackResult, Response) {
+    let (job, attempt, sid) = (receipt.job_id, receipt.attempt, receipt.sid.clone());
+    let no_content = || StatusCode::NO_CONTENT.into_response();
+    match timeout(APPLY_MAX, app.callbacks.apply(receipt)).await {
+        Ok(Ok(Applied::New { is_double, .. })) => {
+            if is_double {
+                metrics::doubled();
+                tracing::error!(
+                    %job, %attempt, sid = sid.as_str(),
+                    "Twilio has a second message for one job: the recipient may have two texts"
+                );
+            }
+            (CallbackResult::Applied, no_content())
+        }
+        Ok(Ok(Applied::Replay)) => (CallbackResult::Replay, no_content()),
+        Ok(Ok(Applied::Unknown)) => (CallbackResult::Unknown, no_content()),
+        Ok(Err(SubmitError::Data(why))) => {
+            tracing::error!(%job, %attempt, sid = sid.as_str(), %why, "a callback contradicts what is known");
+            (CallbackResult::Unknown, no_content())
+        }
+        // What was submitted is written when the database is back, whether Twilio comes again or not.
+        Ok(Err(SubmitError::Closed)) | Err(_) => (CallbackResult::Unavailable, UNAVAILABLE.into_response()),
+    }
+}
+
+impl Came {
+    fn signature(&self) -> Option<&str> {
+        self.headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok())
+    }
+
+    /// What our own URL says, which Twilio signs and returns.
+    fn job_and_attempt(&self) -> Option<(JobId, AttemptNumber)> {
+        let query = Form::parse(self.uri.query().unwrap_or_default().as_bytes())?;
+        let job_id = query.get("message")?.parse().ok()?;
+        let attempt =
+            query.get("attempt")?.parse().ok().filter(|number| (1..=ATTEMPT_MAX).contains(number))?;
+        Some((job_id, AttemptNumber(attempt)))
+    }
+
+    fn quarantined(&self, why: &'static str, account: Option<&str>, body: &[u8]) -> Quarantined {
+        Quarantined {
+            route: ROUTE,
+            why,
+            account: account.map(str::to_owned),
+            query: self.uri.query().unwrap_or_default().to_owned(),
+            body: body.to_vec(),
+            signature: self.signature().map(str::to_owned),
+            remote: self.remote.map(|remote| remote.to_string()),
+        }
+    }
+}

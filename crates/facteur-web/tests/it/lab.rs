@@ -1,0 +1,193 @@
+//! A web process on a port of its own, and a client that signs as Twilio does.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, MessageSid};
+use facteur_postgres::{Database, PostgresConfig, connect, migrate};
+use facteur_testkit::{FaultProxy, TestDatabase};
+use facteur_web::{Readiness, Web, WebParts};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
+pub(crate) const TOKEN: &str = "5ecre7token";
+pub(crate) const OLD_TOKEN: &str = "0ldtoken";
+pub(crate) const PUBLIC: &str = "https://sms.example.org/facteur";
+pub(crate) const PATH: &str = "/twilio/webhook/status";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Lab {
+    pub(crate) address: SocketAddr,
+    pub(crate) readiness: Readiness,
+    pub(crate) proxy: FaultProxy,
+    pub(crate) database: Database,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+    _database: TestDatabase,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Lab {
+    pub(crate) async fn start() -> Self {
+        Self::with(vec![TOKEN, OLD_TOKEN], Some(PUBLIC)).await
+    }
+
+    /// The process reaches the database through a proxy, the test goes directly.
+    pub(crate) async fn with(tokens: Vec<&str>, public_url: Option<&str>) -> Self {
+        let test_database = facteur_testkit::database().await;
+        let config = |url: String| PostgresConfig {
+            url,
+            pool_size: 4,
+            application_name: "test".to_owned(),
+            publishes_events: false,
+        };
+        migrate::run(&config(test_database.url.clone())).await.unwrap();
+        let mut url = url::Url::parse(&test_database.url).unwrap();
+        let host = url.host_str().unwrap().parse().unwrap_or(Ipv4Addr::LOCALHOST);
+        let proxy = FaultProxy::start(SocketAddr::from((host, url.port().unwrap()))).await;
+        url.set_ip_host(proxy.addr().ip()).unwrap();
+        url.set_port(Some(proxy.addr().port())).unwrap();
+        let web = Web::new(WebParts {
+            database: Database::open(&config(url.into())).unwrap(),
+            account_sid: ACCOUNT.to_owned(),
+            signing_tokens: tokens.into_iter().map(Into::into).collect(),
+            public_url: public_url.map(|url| url.parse().unwrap()),
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (address, readiness, stop) =
+            (listener.local_addr().unwrap(), web.readiness(), CancellationToken::new());
+        let task = tokio::spawn(web.run(listener, stop.clone()));
+        let database = connect(&config(test_database.url.clone())).await.unwrap();
+        Self { address, readiness, proxy, database, stop, task, _database: test_database }
+    }
+
+    /// A job whose first attempt is in flight.
+    pub(crate) async fn sending(&self) -> JobId {
+        let (id, token) = (JobId(Uuid::new_v4()), ClaimToken(Uuid::new_v4()));
+        let sql = format!(
+            "INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, attempt, claim_token, deadline) \
+             VALUES ('{id}', '', 'default', 'normal', 'sending', 'sending', 1, '{}', now() + interval '1 hour')",
+            token.0
+        );
+        self.sql(&sql).await;
+        id
+    }
+
+    pub(crate) async fn sql(&self, statement: &str) {
+        self.database.client().await.unwrap().batch_execute(statement).await.unwrap();
+    }
+
+    pub(crate) async fn text(&self, query: &str) -> Option<String> {
+        let row = self.database.client().await.unwrap().query_opt(query, &[]).await.unwrap();
+        row.and_then(|row| row.get::<_, Option<String>>(0))
+    }
+
+    pub(crate) async fn status(&self, id: JobId) -> String {
+        self.text(&format!("SELECT status FROM facteur.jobs WHERE id = '{id}'")).await.unwrap_or_default()
+    }
+
+    /// Waits until a query gives what it must become.
+    pub(crate) async fn until(&self, query: &str, expected: &str) {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while self.text(query).await.as_deref() != Some(expected) {
+                looks.tick().await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{query} did not become {expected}");
+    }
+
+    /// Posts a form with this signature.
+    pub(crate) async fn post(&self, path_and_query: &str, form: &str, signature: Option<&str>) -> Answer {
+        let signature = signature.map(|s| format!("X-Twilio-Signature: {s}\r\n")).unwrap_or_default();
+        let request = format!(
+            "POST {path_and_query} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n{signature}\
+             Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        self.raw(&request).await
+    }
+
+    /// Writes these bytes and reads until the end.
+    pub(crate) async fn raw(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // The answer to what is too long may come, and the connection end, before all of it is written.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut text = String::new();
+        let _ = stream.read_to_string(&mut text).await;
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.as_str(), ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// Posts as Twilio does: signed with the token, over the public URL.
+    pub(crate) async fn twilio(&self, callback: &Callback) -> Answer {
+        self.post(&callback.path_and_query, &callback.encoded(), Some(&callback.signature(TOKEN))).await
+    }
+}
+
+/// A status callback.
+#[derive(Clone)]
+pub(crate) struct Callback {
+    pub(crate) path_and_query: String,
+    pub(crate) form: Vec<(String, String)>,
+}
+
+impl Callback {
+    pub(crate) fn new(job: JobId, sid: &MessageSid, status: &str) -> Self {
+        let form = [
+            ("AccountSid", ACCOUNT),
+            ("ApiVersion", "2010-04-01"),
+            ("From", "+15005550006"),
+            ("MessageSid", sid.as_str()),
+            ("MessageStatus", status),
+            ("SmsSid", sid.as_str()),
+            ("SmsStatus", status),
+            ("To", "+33612345678"),
+            ("SomethingNew", "Twilio adds parameters, é"),
+        ];
+        let form = form.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { path_and_query: format!("{PATH}?message={job}&attempt={}", AttemptNumber(1)), form }
+    }
+
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.form.retain(|(known, _)| known != name);
+        self.form.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn at(mut self, path_and_query: &str) -> Self {
+        path_and_query.clone_into(&mut self.path_and_query);
+        self
+    }
+
+    pub(crate) fn encoded(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.form).finish()
+    }
+
+    pub(crate) fn signature(&self, token: &str) -> String {
+        facteur_twilio::signature::sign(token, &format!("{PUBLIC}{}", self.path_and_query), &self.form)
+    }
+}
+
+pub(crate) fn sid(number: u32) -> MessageSid {
+    MessageSid::parse(&format!("SM{number:032x}")).unwrap()
+}
