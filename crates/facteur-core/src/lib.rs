@@ -21,6 +21,7 @@ pub mod notifications;
 pub mod outcome;
 pub mod phone;
 pub mod reason;
+pub mod reconcile;
 pub mod schedule;
 pub mod segments;
 pub mod sender;
