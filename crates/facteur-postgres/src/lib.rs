@@ -11,6 +11,7 @@ pub mod messages;
 pub mod migrate;
 mod outbox;
 mod pool;
+pub mod reconciliations;
 mod record;
 mod rows;
 mod senders;

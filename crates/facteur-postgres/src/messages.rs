@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::batch_error::{BatchFailure, classify};
 use crate::dead_letters::{self, LetterState, LetterSummary};
 use crate::pool::{Client, Database};
+use crate::reconciliations::{self, SearchFacts};
 
 const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
          j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, \
@@ -71,6 +72,8 @@ pub struct Story {
     pub message: Option<MessageFacts>,
     /// Every call that left for Twilio, the first first.
     pub attempts: Vec<AttemptFacts>,
+    /// The latest search for evidence about an uncertain attempt, also one that is over.
+    pub search: Option<SearchFacts>,
     /// Its dead letters, the first first.
     pub dead_letters: Vec<LetterSummary>,
 }
@@ -153,7 +156,8 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
     let Some(row) = row else { return Ok(story_of_letters(id, dead_letters)) };
     let message = row.get::<_, bool>("has_message").then(|| message_facts(&row));
     let attempts = attempts(&client, id).await?;
-    Ok(Some(Story { message, attempts, dead_letters, ..job_state(&row) }))
+    let search = reconciliations::of_job(&client, id).await?;
+    Ok(Some(Story { message, attempts, search, dead_letters, ..job_state(&row) }))
 }
 
 /// What an earlier turn of a job settled: sender and rendered text.
@@ -187,6 +191,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         updated_at: letter.created_at,
         message: None,
         attempts: Vec::new(),
+        search: None,
         dead_letters,
     })
 }
@@ -230,6 +235,7 @@ fn job_state(row: &Row) -> Story {
         updated_at: row.get("updated_at"),
         message: None,
         attempts: Vec::new(),
+        search: None,
         dead_letters: Vec::new(),
     }
 }

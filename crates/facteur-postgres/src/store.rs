@@ -31,9 +31,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the ports over a pool.
+    /// Opens the ports over a pool. `account` is the SID of the account at Twilio that calls are made to.
     #[must_use]
-    pub fn start(database: Database) -> Self {
+    pub fn start(database: Database, account: &str) -> Self {
         let config = || BatcherConfig {
             items_max: BATCH_ITEMS_MAX,
             batches_in_flight: 2,
@@ -41,7 +41,10 @@ impl Store {
         };
         Self {
             claims: Batcher::start(ClaimOperation { database: database.clone() }, config()),
-            records: Batcher::start(RecordOperation { database: database.clone() }, config()),
+            records: Batcher::start(
+                RecordOperation { database: database.clone(), account: account.to_owned() },
+                config(),
+            ),
             settlements: Batcher::start(SettleOperation { database: database.clone() }, config()),
             database,
         }

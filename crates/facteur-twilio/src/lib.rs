@@ -10,9 +10,11 @@ mod client;
 mod config;
 mod exchange;
 mod form;
+mod list;
 mod redact;
 pub mod signature;
 
 pub use account::AccountCheck;
 pub use client::TwilioClient;
 pub use config::{Auth, ConfigError, TwilioConfig, is_loopback};
+pub use list::ListFault;

@@ -13,6 +13,7 @@ mod pacer;
 mod patience;
 pub mod ports;
 pub mod process;
+mod reconciler;
 mod relay;
 mod rows;
 pub mod worker;

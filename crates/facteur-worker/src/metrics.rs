@@ -8,6 +8,7 @@ use facteur_core::decide::Decision;
 use facteur_core::lane::Lane;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
+use facteur_core::reconcile::Verdict;
 use facteur_postgres::Swept;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -50,14 +51,16 @@ macro_rules! metrics {
 metrics! {
     ENVELOPES = "facteur_envelopes_total", Counter, ["lane", "end"], "Envelopes answered, by how this delivery ended: final, waits, not_ours (a copy or stale) or buried.";
     ATTEMPTS = "facteur_attempts_total", Counter, ["lane", "outcome"], "HTTP calls that left for Twilio, by what they told.";
-    DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted) or bury.";
+    DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted), reconcile (uncertain) or bury.";
     PARKS = "facteur_parks_total", Counter, ["reason"], "Waits that count as nobody's failure, by reason.";
     DEAD_LETTERS = "facteur_dead_letters_total", Counter, ["reason"], "Jobs and envelopes that were stopped for a person to look at, by reason.";
     FILED = "facteur_dead_envelopes_filed_total", Counter, ["reason"], "Envelopes of the dead-letter queue that the keeper filed, by reason.";
     DOUBLED = "facteur_doubled_total", Counter, [], "Jobs of which two attempts have a SID: the recipient may have two texts. Always 0, or somebody must know why.";
     WOKEN = "facteur_woken_total", Counter, [], "Wake-ups published by the sweep: releases from the waiting room, due schedules, lost envelopes.";
     EXPIRED = "facteur_expired_waiting_total", Counter, [], "Jobs that expired while they waited.";
-    LEASES_LOST = "facteur_leases_lost_total", Counter, [], "Claims whose worker did not come back: each is a dead letter `uncertain`.";
+    LEASES_LOST = "facteur_leases_lost_total", Counter, [], "Claims whose worker did not come back: each is uncertain, and evidence is searched for.";
+    UNCERTAIN = "facteur_uncertain", Gauge, [], "Messages of which nobody knows whether Twilio took them, while evidence is searched for.";
+    RECONCILED = "facteur_reconciled_total", Counter, ["verdict"], "Searches for evidence that this worker ended: found (Twilio has it), not_taken (sent again, or expired), resent (by policy) or held (a dead letter).";
     RELAYED = "facteur_outbox_relayed_total", Counter, ["relay"], "Outbox rows published and confirmed.";
     CALL_SECONDS = "facteur_twilio_call_seconds", Histogram, ["outcome"], "Duration of calls to Twilio.";
     QUEUE_WAIT_SECONDS = "facteur_queue_wait_seconds", Histogram, ["lane"], "From the first publish of a job to the start of a call.";
@@ -74,7 +77,7 @@ metrics! {
 }
 
 const ENDS: [&str; 4] = ["final", "waits", "not_ours", "buried"];
-const DECIDED: [&str; 4] = ["finish", "retry", "park", "bury"];
+const DECIDED: [&str; 5] = ["finish", "retry", "park", "reconcile", "bury"];
 const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
 
@@ -120,10 +123,11 @@ pub fn describe() {
         counter!(DEAD_LETTERS, "reason" => code).absolute(0);
         counter!(FILED, "reason" => code).absolute(0);
     }
+    Verdict::ENDS.iter().for_each(|verdict| counter!(RECONCILED, "verdict" => *verdict).absolute(0));
     RELAYS.iter().for_each(|relay| counter!(RELAYED, "relay" => *relay).absolute(0));
     [DOUBLED, WOKEN, EXPIRED, LEASES_LOST].into_iter().for_each(|name| counter!(name).absolute(0));
     QUEUES.into_iter().for_each(|queue| consumer(queue, false, Duration::ZERO));
-    [PUBLISHER_CONNECTED, PUBLISHER_BLOCKED, POOL_IN_USE, POOL_MAX]
+    [UNCERTAIN, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED, POOL_IN_USE, POOL_MAX]
         .into_iter()
         .for_each(|name| gauge!(name).set(0.0));
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -173,7 +177,7 @@ pub(crate) fn decided(lane: Lane, decision: &Decision) {
     match decision {
         Decision::Park { reason, .. } => parked(reason.code),
         Decision::Bury(reason) => buried(reason.code),
-        Decision::Finish { .. } | Decision::Retry { .. } => {}
+        Decision::Finish { .. } | Decision::Retry { .. } | Decision::Reconcile(_) => {}
     }
 }
 
@@ -197,8 +201,16 @@ pub(crate) fn swept(swept: &Swept) {
     counter!(WOKEN).increment(swept.woken.unsigned_abs());
     counter!(EXPIRED).increment(swept.expired.unsigned_abs());
     counter!(LEASES_LOST).increment(swept.uncertain.unsigned_abs());
-    counter!(DEAD_LETTERS, "reason" => ReasonCode::Uncertain.as_str())
-        .increment(swept.uncertain.unsigned_abs());
+}
+
+/// So many searches for evidence go on, in all workers together.
+pub(crate) fn uncertain(open: i64) {
+    gauge!(UNCERTAIN).set(u32::try_from(open).map_or(f64::MAX, f64::from));
+}
+
+/// A search for evidence ended with this verdict.
+pub(crate) fn reconciled(verdict: &'static str) {
+    counter!(RECONCILED, "verdict" => verdict).increment(1);
 }
 
 pub(crate) fn relayed(relay: &'static str, rows: usize) {

@@ -20,6 +20,8 @@ use crate::clock::Clock;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
+pub use crate::reconciler::Reconciliation;
+use crate::reconciler::Reconciler;
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, metrics};
 
@@ -67,6 +69,8 @@ pub struct WorkerParts {
     pub default_senders: DefaultSenders,
     /// Rate of senders that have none of their own; no limit if absent.
     pub default_rate: Option<Rate>,
+    /// How evidence about uncertain messages is searched for.
+    pub reconciliation: Reconciliation,
     /// Permits of each lane.
     pub permits: Permits,
     /// How long a stopping worker waits for the calls in flight.
@@ -159,7 +163,7 @@ impl Worker {
                 Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
                 Lane::Normal | Lane::Bulk => (&parts.database, &publisher),
             };
-            let store = Store::start(database.clone());
+            let store = Store::start(database.clone(), parts.twilio.account_sid());
             worker.stores.push(store.clone());
             let ports = LanePorts {
                 pacer: Pacer::new(StoreSlots { store: store.clone(), closing: worker.closing.clone() }),
@@ -234,7 +238,16 @@ impl Worker {
             self.spawn("a relay of the outbox", relay.run(self.stopping.clone()));
         }
         let (database, stopping) = (parts.database.clone(), self.stopping.clone());
-        self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
+        let account = parts.twilio.account_sid().to_owned();
+        self.spawn("the sweep", duties::sweep_for_ever(database.clone(), account, nudges, stopping.clone()));
+        let reconciler = Reconciler {
+            database: database.clone(),
+            twilio: parts.twilio.clone(),
+            clock: Clock::system(),
+            settings: parts.reconciliation,
+            ladder_unit: parts.amqp.delay_unit,
+        };
+        self.spawn("the search for evidence", reconciler.run(stopping.clone()));
         let repace = duties::repace_for_ever(database.clone(), parts.default_rate, stopping.clone());
         self.spawn("the pacing of displaced jobs", repace);
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));

@@ -8,7 +8,7 @@ use facteur_core::lane::Lane;
 use facteur_core::limits::{CALL_DURATION_MAX, SHUTDOWN_DRAIN_MAX};
 use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{TwilioClient, TwilioConfig};
-use facteur_worker::worker::{DefaultSenders, Permits, WorkerParts};
+use facteur_worker::worker::{DefaultSenders, Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
 
 use crate::config::{Config, Problems};
@@ -105,6 +105,11 @@ pub fn parts(config: &Config, databases: Databases) -> anyhow::Result<WorkerPart
             whatsapp: config.twilio.default_sender(Channel::Whatsapp),
         },
         default_rate: config.worker.sender_rate,
+        reconciliation: Reconciliation {
+            grace: config.worker.uncertain_grace,
+            policies: config.worker.uncertain_policies,
+            can_receive_callbacks: config.can_receive_callbacks(),
+        },
         permits,
         drain_max: SHUTDOWN_DRAIN_MAX,
     })

@@ -16,6 +16,9 @@ use facteur_postgres::{Client, Database, PostgresConfig, Store, connect, migrate
 use facteur_testkit::TestDatabase;
 use uuid::Uuid;
 
+/// The account at Twilio.
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
+
 /// A store on a database of its own.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
@@ -30,7 +33,7 @@ impl Fixture {
         let config = config(&test_database);
         migrate::run(&config).await.unwrap();
         let database = connect(&config).await.unwrap();
-        Self { store: Store::start(database.clone()), database, test_database }
+        Self { store: Store::start(database.clone(), ACCOUNT), database, test_database }
     }
 
     pub(crate) fn config(&self) -> PostgresConfig {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod list;
+#[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod server;

@@ -68,6 +68,11 @@ impl Seen {
     }
 }
 
+/// The SID of the `number`th call, if it was taken.
+pub(crate) fn sid(number: usize) -> MessageSid {
+    MessageSid::parse(&format!("SM{number:032x}")).unwrap()
+}
+
 #[derive(Default)]
 pub(crate) struct Twilio {
     pub(crate) script: VecDeque<Behaviour>,
@@ -81,7 +86,7 @@ impl Twilio {
         let number = self.seen.len();
         self.seen.push(Seen { job: call.job_id, attempt: call.attempt.0, at, call: call.clone(), behaviour });
         let accepted = || Outcome::Accepted {
-            sid: MessageSid::parse(&format!("SM{number:032x}")).unwrap(),
+            sid: sid(number),
             twilio_status: TwilioStatus::Queued,
         };
         let uncertain =

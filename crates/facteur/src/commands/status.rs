@@ -8,9 +8,12 @@ use facteur_postgres::messages::{self, AttemptFacts, MessageFacts, Story};
 use serde::Serialize;
 use uuid::Uuid;
 
+mod search;
+
+use self::search::ToldSearch;
 use super::adapters;
 use crate::cli::IdArgs;
-use crate::config::Config;
+use crate::config::{Config, WorkerSection};
 use crate::exit::Exit;
 use crate::output::{Output, table};
 
@@ -30,6 +33,9 @@ struct Told {
     message: Option<ToldMessage>,
     sid: Option<String>,
     attempts: Vec<ToldAttempt>,
+    /// The search for evidence about an attempt of which nobody knew what became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<ToldSearch>,
     dead_letters: Vec<ToldLetter>,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -93,7 +99,7 @@ pub async fn run(args: &IdArgs, config: &Config, output: Output) -> anyhow::Resu
         output.show(&not_seen, NotSeen::as_text)?;
         return Ok(Exit::NotFound);
     };
-    output.show(&Told::of(story), Told::as_text)?;
+    output.show(&Told::of(story, &config.worker), Told::as_text)?;
     Ok(Exit::Done)
 }
 
@@ -101,7 +107,7 @@ fn advice(code: &str) -> Option<&'static str> {
     ReasonCode::from_name(code).map(ReasonCode::advice)
 }
 
-fn next(job: &Story) -> String {
+fn next(job: &Story, worker: &WorkerSection) -> String {
     let at =
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
     match job.status {
@@ -112,7 +118,10 @@ fn next(job: &Story) -> String {
         Status::Sending => {
             format!("a worker has it; if nothing is heard of that one, it is looked after {}", at(job.due_at))
         }
-        Status::Uncertain => format!("evidence is looked for; the next look is {}", at(job.due_at)),
+        Status::Uncertain => match &job.search {
+            Some(search) => search::next(job, search, worker),
+            None => "evidence is looked for".to_owned(),
+        },
         Status::Sent => "nothing is left to do; a receipt of the carrier may follow".to_owned(),
         Status::Dead => {
             let remedy = advice(&job.reason).unwrap_or("Look at the dead letter.");
@@ -133,8 +142,8 @@ fn next(job: &Story) -> String {
 }
 
 impl Told {
-    fn of(story: Story) -> Self {
-        let (sid, next) = (story.sid().map(str::to_owned), next(&story));
+    fn of(story: Story, worker: &WorkerSection) -> Self {
+        let (sid, next) = (story.sid().map(str::to_owned), next(&story, worker));
         let letters = story.dead_letters.into_iter().map(|letter| ToldLetter {
             id: letter.id,
             code: letter.code,
@@ -152,6 +161,7 @@ impl Told {
             message: story.message.map(ToldMessage::of),
             sid,
             attempts: story.attempts.into_iter().map(ToldAttempt::of).collect(),
+            search: story.search.map(ToldSearch::of),
             dead_letters: letters.collect(),
             created_at: story.created_at,
             updated_at: story.updated_at,
@@ -175,6 +185,7 @@ impl Told {
         if !self.attempts.is_empty() {
             lines.push(self.attempts_as_text());
         }
+        lines.extend(self.search.as_ref().map(ToldSearch::as_text));
         for letter in &self.dead_letters {
             let ToldLetter { id, code, state, sentence } = letter;
             lines.push(format!("dead letter {id} ({state}): {code}: {sentence}"));

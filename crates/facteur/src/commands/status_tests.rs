@@ -4,6 +4,14 @@ use facteur_core::lane::Lane;
 use facteur_core::phone::PhoneNumber;
 
 use super::*;
+use crate::config::{Sources, load};
+use facteur_core::reconcile::Window;
+use facteur_postgres::reconciliations::SearchFacts;
+
+fn told(story: Story) -> Told {
+    let sources = Sources { flags: vec!["worker.uncertain_policy=otp=resend".to_owned()], ..Sources::default() };
+    Told::of(story, &load(&sources).unwrap().config.worker)
+}
 
 fn attempt(number: i32, outcome: &str, code: Option<i32>, sid: Option<&str>) -> AttemptFacts {
     AttemptFacts {
@@ -51,6 +59,7 @@ fn story(status: Status, reason: ReasonCode, attempts: Vec<AttemptFacts>) -> Sto
         updated_at: at("2026-11-20T10:00:01Z"),
         message: Some(message),
         attempts,
+        search: None,
         dead_letters: Vec::new(),
     }
 }
@@ -67,7 +76,7 @@ fn every_status_says_what_comes_next() {
         (Status::Failed, "the end"),
         (Status::Dead, "facteur dead requeue 00000000-0000-0000-0000-000000000007"),
     ] {
-        let told = Told::of(story(status, ReasonCode::Temporary, vec![]));
+        let told = told(story(status, ReasonCode::Temporary, vec![]));
         assert!(told.next.contains(expected), "{}", told.next);
     }
 }
@@ -80,7 +89,7 @@ fn the_story_tells_each_attempt_with_its_meaning_and_masks_the_number() {
         attempt(2, "refused", Some(21211), None),
         attempt(3, "accepted", None, Some(&sid)),
     ];
-    let told = Told::of(story(Status::Sent, ReasonCode::Accepted, attempts));
+    let told = told(story(Status::Sent, ReasonCode::Accepted, attempts));
     assert_eq!(told.sid.as_deref(), Some(sid.as_str()));
     assert_eq!(told.attempts[0].meaning.as_deref(), Some("something happened"));
     let meaning = twilio_errors::lookup(21211).unwrap().meaning;
@@ -92,7 +101,7 @@ fn the_story_tells_each_attempt_with_its_meaning_and_masks_the_number() {
 
 #[test]
 fn a_dead_message_says_what_a_person_can_do() {
-    let told = Told::of(story(Status::Dead, ReasonCode::DestinationDisabled, vec![]));
+    let told = told(story(Status::Dead, ReasonCode::DestinationDisabled, vec![]));
     assert!(told.next.contains(ReasonCode::DestinationDisabled.advice()), "{}", told.next);
 }
 
@@ -101,4 +110,43 @@ fn what_was_not_seen_tells_how_long_others_wait() {
     let not_seen =
         NotSeen { id: Uuid::from_u128(7), status: "not_seen_yet", oldest_waiting_s: vec![("bulk", 40)] };
     assert!(not_seen.as_text().contains("oldest waiting: bulk 40 s"), "{}", not_seen.as_text());
+}
+
+#[test]
+fn an_uncertain_message_tells_what_was_looked_for_and_what_happens_then() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let search = SearchFacts {
+        attempt: 2,
+        window: Window { started_at: at("2026-11-20T10:00:00Z"), ended_at: at("2026-11-20T10:00:30Z") },
+        since: at("2026-11-20T10:00:30Z"),
+        searched: Duration::from_secs(90),
+        looks: 4,
+        looked_at: Some(at("2026-11-20T10:02:00Z")),
+        next_look_at: Some(at("2026-11-20T10:03:00Z")),
+        is_later_listed: true,
+        is_later_called_back: false,
+        finding: "not in Twilio's list".to_owned(),
+        verdict: None,
+        ended_at: None,
+    };
+    let searched = |search| Story { search: Some(search), ..story(Status::Uncertain, ReasonCode::Uncertain, vec![]) };
+    let text = told(searched(search.clone())).as_text();
+    for expected in [
+        "attempt 2 was uncertain from 2026-11-20T10:00:30Z",
+        "looks: 4, through 90 s",
+        "found: not in Twilio's list",
+        "in the list: yes; a callback of a later one: no",
+        "the next look is at 2026-11-20T10:03:00Z",
+        "after 1800 s of search",
+        "it is sent again, but not after 2026-11-21T10:00:00Z",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    let held = SearchFacts {
+        verdict: Some("held".to_owned()),
+        ended_at: Some(at("2026-11-20T10:30:00Z")),
+        next_look_at: None,
+        ..search
+    };
+    assert!(told(searched(held)).as_text().contains("ended 2026-11-20T10:30:00Z: nobody knows"), "{text}");
 }

@@ -1,11 +1,13 @@
 //! The configuration as the rest of the program sees it: one struct for each section, every value checked.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use facteur_core::gcra::Rate;
 use facteur_core::job::Channel;
 use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
+use facteur_core::reconcile::Policies;
 use facteur_core::sender::Sender;
 use secrecy::SecretString;
 use url::Url;
@@ -86,6 +88,10 @@ pub struct WorkerSection {
     pub public_url: Option<Url>,
     /// Whether `message.*` events are published.
     pub events: bool,
+    /// What becomes of messages of which nobody knows whether Twilio took them, once the search ended without an answer.
+    pub uncertain_policies: Policies,
+    /// How long evidence about them is searched for.
+    pub uncertain_grace: Duration,
 }
 
 /// `[telemetry]`
@@ -117,6 +123,15 @@ pub struct Credentials {
     pub auth: facteur_twilio::Auth,
     /// What signs callbacks; without it no callback can be verified.
     pub signing_token: Option<SecretString>,
+}
+
+impl Config {
+    /// Whether Twilio's callbacks can reach us and be verified: only the auth token signs them.
+    #[must_use]
+    pub fn can_receive_callbacks(&self) -> bool {
+        let has_signature = || self.twilio.credentials().is_ok_and(|found| found.signing_token.is_some());
+        self.worker.public_url.is_some() && has_signature()
+    }
 }
 
 impl WorkerSection {

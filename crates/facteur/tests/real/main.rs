@@ -13,4 +13,6 @@ mod readme;
 #[cfg(test)]
 mod system;
 #[cfg(test)]
+mod uncertain;
+#[cfg(test)]
 mod work;

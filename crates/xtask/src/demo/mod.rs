@@ -126,6 +126,8 @@ impl Stage {
             ("FACTEUR_PREFIX", broker.prefix.clone()),
             ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{metrics_port}")),
             ("FACTEUR_LOG", "info".to_owned()),
+            // The simulator's list doesn't lag, so that a short search tells as much as a long one.
+            ("FACTEUR_UNCERTAIN_GRACE_S", "10".to_owned()),
         ]);
         say::progress("making the tables");
         migrate(&directory, &environment).await?;
