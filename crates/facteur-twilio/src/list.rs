@@ -61,10 +61,7 @@ impl TwilioClient {
         recipient: &Recipient,
         since: Timestamp,
     ) -> Result<Vec<ListedMessage>, ListFault> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("To", &recipient.twilio_address()).append_pair("PageSize", &PAGE_SIZE.to_string());
-        let mut url = self.messages_url().clone();
-        url.set_query(Some(&query.finish()));
+        let mut url = self.first_page_to(recipient);
         let mut found = Vec::new();
         for _ in 0..PAGES_MAX {
             let page = self.page(url).await?;
@@ -86,6 +83,14 @@ impl TwilioClient {
         let mut url = self.messages_url().clone();
         url.set_query(Some(&format!("PageSize={PAGE_SIZE}")));
         Ok(self.page(url).await?.messages)
+    }
+
+    fn first_page_to(&self, recipient: &Recipient) -> Url {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("To", &recipient.twilio_address()).append_pair("PageSize", &PAGE_SIZE.to_string());
+        let mut url = self.messages_url().clone();
+        url.set_query(Some(&query.finish()));
+        url
     }
 
     async fn page(&self, url: Url) -> Result<Page, ListFault> {

@@ -7,7 +7,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use facteur_postgres::Store;
 
-use crate::fixture::{Fixture, accepted, again_in, in_s, record, refused, row, token};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, in_s, record, refused, row, token};
 
 #[tokio::test]
 async fn a_new_job_is_claimed_once_and_copies_of_its_envelope_find_it_busy_then_final() {
@@ -22,7 +22,7 @@ async fn a_new_job_is_claimed_once_and_copies_of_its_envelope_find_it_busy_then_
 #[tokio::test]
 async fn of_many_claims_of_one_job_exactly_one_wins() {
     let fixture = Fixture::new().await;
-    let other = Store::start(fixture.database.clone());
+    let other = Store::start(fixture.database.clone(), ACCOUNT);
     let row = row();
     let claims = (1..=40u128).map(|number| {
         let store = if number % 2 == 0 { &fixture.store } else { &other };
