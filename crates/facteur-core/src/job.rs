@@ -69,7 +69,9 @@ impl Category {
     /// The category of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Otp, Self::Transactional, Self::Marketing].into_iter().find(|category| category.as_str() == name)
+        [Self::Otp, Self::Transactional, Self::Marketing]
+            .into_iter()
+            .find(|category| category.as_str() == name)
     }
 }
 

@@ -242,9 +242,9 @@ pub fn judge(evidence: &Evidence) -> Judgement {
         return said(verdict, "Twilio's list of messages can't be read");
     };
     match list.candidates.as_slice() {
-        [] if evidence.has_twin => {
-            unless_over("not in Twilio's list; the same text was on its way to this recipient twice at that time")
-        }
+        [] if evidence.has_twin => unless_over(
+            "not in Twilio's list; the same text was on its way to this recipient twice at that time",
+        ),
         [] if list.unexplained > 0 => unless_over(
             "Twilio's list holds a message to this recipient from that time whose text can't be compared",
         ),
@@ -259,17 +259,21 @@ pub fn judge(evidence: &Evidence) -> Judgement {
 
 /// The list can be read and holds nothing that could be it.
 fn absent(evidence: &Evidence, over: bool) -> Judgement {
-    let finding = match (
-        evidence.can_receive_callbacks,
-        evidence.is_later_listed,
-        evidence.is_later_called_back,
-    ) {
-        (false, ..) => "not in Twilio's list, which lags at times; callbacks, which would tell, can't be received",
-        (true, false, _) => "not in Twilio's list, which has not shown a later message of ours yet",
-        (true, true, false) => "not in Twilio's list, which shows later ones; no callback of a later message came yet",
-        (true, true, true) => "not in Twilio's list, which shows later ones; callbacks of later messages came",
-    };
-    let is_proven = evidence.can_receive_callbacks && evidence.is_later_listed && evidence.is_later_called_back;
+    let finding =
+        match (evidence.can_receive_callbacks, evidence.is_later_listed, evidence.is_later_called_back) {
+            (false, ..) => {
+                "not in Twilio's list, which lags at times; callbacks, which would tell, can't be received"
+            }
+            (true, false, _) => "not in Twilio's list, which has not shown a later message of ours yet",
+            (true, true, false) => {
+                "not in Twilio's list, which shows later ones; no callback of a later message came yet"
+            }
+            (true, true, true) => {
+                "not in Twilio's list, which shows later ones; callbacks of later messages came"
+            }
+        };
+    let is_proven =
+        evidence.can_receive_callbacks && evidence.is_later_listed && evidence.is_later_called_back;
     let verdict = if !over {
         Verdict::KeepLooking
     } else if is_proven && evidence.searched >= evidence.grace {
@@ -332,7 +336,8 @@ pub fn decision(
         }
         Verdict::Resend => {
             let sentence = format!("{looked}; the policy of its category is to send again");
-            let again = retry(schedule, history, Reason::new(ReasonCode::ResentByPolicy, sentence), now, draw);
+            let again =
+                retry(schedule, history, Reason::new(ReasonCode::ResentByPolicy, sentence), now, draw);
             // No time or no try is left: it stays unknown, which no other end may hide.
             Some(if matches!(again, Decision::Retry { .. }) { again } else { hold() })
         }

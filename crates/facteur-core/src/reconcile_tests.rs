@@ -58,7 +58,11 @@ fn every_case_has_the_verdict_of_the_table() {
         ("one candidate", Evidence { list: with(1, 0), ..early.clone() }, "found"),
         ("one candidate beside another text", Evidence { list: with(1, 2), ..early.clone() }, "found"),
         ("one candidate after the grace", Evidence { list: with(1, 0), ..against() }, "found"),
-        ("one candidate that a twin may be", Evidence { list: with(1, 0), has_twin: true, ..early.clone() }, "open"),
+        (
+            "one candidate that a twin may be",
+            Evidence { list: with(1, 0), has_twin: true, ..early.clone() },
+            "open",
+        ),
         ("the same after the grace", Evidence { list: with(1, 0), has_twin: true, ..against() }, "held"),
         ("several candidates", Evidence { list: with(2, 0), ..early.clone() }, "open"),
         ("several candidates after the grace", Evidence { list: with(2, 0), ..against() }, "held"),
@@ -74,9 +78,17 @@ fn every_case_has_the_verdict_of_the_table() {
         ("a twin is never sent again", Evidence { has_twin: true, ..resend.clone() }, "held"),
         ("no list", Evidence { list: None, ..against() }, "open"),
         ("no list for ever", Evidence { list: None, ..stalled.clone() }, "held"),
-        ("no list for ever is never sent again", Evidence { list: None, age: GRACE * 9, ..resend.clone() }, "held"),
+        (
+            "no list for ever is never sent again",
+            Evidence { list: None, age: GRACE * 9, ..resend.clone() },
+            "held",
+        ),
         ("the grace never ran", stalled.clone(), "held"),
-        ("the grace never ran, and the policy is to send", Evidence { policy: Policy::Resend, ..stalled }, "resent"),
+        (
+            "the grace never ran, and the policy is to send",
+            Evidence { policy: Policy::Resend, ..stalled },
+            "resent",
+        ),
         ("silence, and the policy is to send", resend.clone(), "resent"),
         ("the same, too late", Evidence { is_expired: true, ..resend }, "held"),
         ("evidence against, too late", Evidence { is_expired: true, ..against() }, "not_taken"),
@@ -104,7 +116,11 @@ fn only_what_can_be_nobody_elses_is_a_candidate() {
     assert_eq!(sifted(ListedMessage { to: "+33600000000".to_owned(), ..listed(1) }, text), (0, 0), "another");
     let trial = "Sent from your Twilio trial account - Bonjour".to_owned();
     assert_eq!(sifted(ListedMessage { body: trial, ..listed(1) }, text), (0, 1), "another text");
-    assert_eq!(sifted(ListedMessage { body: String::new(), ..listed(1) }, None), (0, 1), "Twilio's own template");
+    assert_eq!(
+        sifted(ListedMessage { body: String::new(), ..listed(1) }, None),
+        (0, 1),
+        "Twilio's own template"
+    );
     let whatsapp = ListedMessage { to: "whatsapp:+33612345678".to_owned(), ..listed(1) };
     assert_eq!(sift(&[whatsapp], window, &to(Channel::Whatsapp), text, |_| false).candidates.len(), 1);
 }

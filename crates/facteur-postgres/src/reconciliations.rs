@@ -154,8 +154,7 @@ pub struct SearchFacts {
 pub async fn take(database: &Database) -> Result<Vec<Look>, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(TAKE).await.map_err(classify)?;
-    let rows =
-        client.query(&statement, &[&LOOKS_MAX, &LOOK_LEASE.as_secs_f64()]).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&LOOKS_MAX, &LOOK_LEASE.as_secs_f64()]).await.map_err(classify)?;
     let look = |row: &Row| {
         Some(Look { id: JobId(row.get("job_id")), recipient: recipient(row)?, window: window(row) })
     };
@@ -171,10 +170,8 @@ pub async fn known(database: &Database, ids: &[JobId]) -> Result<Vec<Known>, Bat
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let apart_s = (CREATED_BEFORE_MAX + CREATED_AFTER_MAX).as_secs_f64();
     let statement = client.prepare_cached(KNOWN).await.map_err(classify)?;
-    let rows = client
-        .query(&statement, &[&ids, &apart_s, &CALLBACK_LATE.as_secs_f64()])
-        .await
-        .map_err(classify)?;
+    let rows =
+        client.query(&statement, &[&ids, &apart_s, &CALLBACK_LATE.as_secs_f64()]).await.map_err(classify)?;
     Ok(rows.iter().filter_map(known_of).collect())
 }
 

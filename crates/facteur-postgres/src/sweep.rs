@@ -72,7 +72,10 @@ pub async fn sweep(database: &Database, account: &str, with_leases: bool) -> Res
     let client = database.client().await?;
     let statement = client.prepare_cached(SWEEP).await.map_err(classify)?;
     let row = client
-        .query_one(&statement, &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER, &with_leases, &account])
+        .query_one(
+            &statement,
+            &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER, &with_leases, &account],
+        )
         .await
         .map_err(classify)?;
     Ok(Swept { woken: row.get("woken"), expired: row.get("expired"), uncertain: row.get("uncertain") })

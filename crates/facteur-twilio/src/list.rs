@@ -94,9 +94,10 @@ impl TwilioClient {
     }
 
     async fn page(&self, url: Url) -> Result<Page, ListFault> {
-        let answer = self.get_url(url).await.map_err(|(NoAnswer::NotSent(cause) | NoAnswer::Lost(cause))| {
-            not_readable(cause)
-        })?;
+        let answer = self
+            .get_url(url)
+            .await
+            .map_err(|(NoAnswer::NotSent(cause) | NoAnswer::Lost(cause))| not_readable(cause))?;
         match answer {
             Answer { http_status: 200, .. } => {}
             Answer { http_status: 429, retry_after, .. } => return Err(ListFault::Throttled { retry_after }),
@@ -105,10 +106,10 @@ impl TwilioClient {
             }
         }
         let page = document(&answer).map_err(not_readable)?;
-        let messages = page["messages"].as_array().ok_or_else(|| not_readable("the page holds no messages"))?;
-        let messages = messages.iter().map(message).collect::<Option<_>>();
         let messages =
-            messages.ok_or_else(|| not_readable("a message of the page can't be understood"))?;
+            page["messages"].as_array().ok_or_else(|| not_readable("the page holds no messages"))?;
+        let messages = messages.iter().map(message).collect::<Option<_>>();
+        let messages = messages.ok_or_else(|| not_readable("a message of the page can't be understood"))?;
         let next = match &page["next_page_uri"] {
             Value::Null => None,
             Value::String(uri) if uri.is_empty() => None,

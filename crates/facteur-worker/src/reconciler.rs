@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use facteur_core::Timestamp;
 use facteur_core::decide::Decision;
-use facteur_core::job::Recipient;
 use facteur_core::ids::MessageSid;
+use facteur_core::job::Recipient;
 use facteur_core::reconcile::{
     Evidence, Judgement, ListedMessage, Policies, Verdict, decision, judge, look_again_after, sift,
 };
 use facteur_core::schedule::RetrySchedule;
-use facteur_core::Timestamp;
 use facteur_postgres::reconciliations::{self, Known, Look, Looked};
 use facteur_postgres::{BatchFailure, Database};
 use facteur_twilio::{ListFault, TwilioClient};
@@ -94,7 +94,11 @@ impl Reconciler {
             let ids: Vec<_> = looks.iter().map(|look| look.id).collect();
             if let Some(pause) = lists.throttled {
                 in_time(reconciliations::put_off(&self.database, &ids, pause)).await?;
-                tracing::warn!(?pause, searches = ids.len(), "Twilio throttles its list of messages: looked for later");
+                tracing::warn!(
+                    ?pause,
+                    searches = ids.len(),
+                    "Twilio throttles its list of messages: looked for later"
+                );
                 return Ok(Some(pause));
             }
             let known = in_time(reconciliations::known(&self.database, &ids)).await?;
@@ -110,11 +114,15 @@ impl Reconciler {
 
     /// Reads the latest messages first: what stands in a recipient's list by then stands there for sure.
     async fn read(&self, looks: &[Look]) -> Lists {
-        let mut lists = Lists { latest: self.twilio.latest_messages().await, of: HashMap::new(), throttled: None };
+        let mut lists =
+            Lists { latest: self.twilio.latest_messages().await, of: HashMap::new(), throttled: None };
         let mut since: HashMap<&Recipient, Timestamp> = HashMap::new();
         for look in looks {
             let opens_at = look.window.opens_at();
-            since.entry(&look.recipient).and_modify(|since| *since = opens_at.min(*since)).or_insert(opens_at);
+            since
+                .entry(&look.recipient)
+                .and_modify(|since| *since = opens_at.min(*since))
+                .or_insert(opens_at);
         }
         if let Err(fault) = &lists.latest {
             lists.throttled = note(fault);
@@ -166,7 +174,12 @@ impl Reconciler {
         }
     }
 
-    async fn end(&self, looked: &Looked, judgement: &Judgement, decision: Decision) -> Result<(), BatchFailure> {
+    async fn end(
+        &self,
+        looked: &Looked,
+        judgement: &Judgement,
+        decision: Decision,
+    ) -> Result<(), BatchFailure> {
         let (reason, verdict) = (decision.reason().clone(), judgement.verdict.name());
         let found = match &judgement.verdict {
             Verdict::Found(found) => Some(found),
@@ -188,7 +201,10 @@ fn note(fault: &ListFault) -> Option<Duration> {
     match fault {
         ListFault::Throttled { retry_after } => Some(retry_after.unwrap_or(THROTTLED_PAUSE)),
         ListFault::NotReadable { cause } => {
-            tracing::warn!(cause, "Twilio's list of messages can't be read: uncertain messages are looked for later");
+            tracing::warn!(
+                cause,
+                "Twilio's list of messages can't be read: uncertain messages are looked for later"
+            );
             None
         }
     }

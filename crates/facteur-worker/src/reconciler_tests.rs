@@ -82,7 +82,13 @@ fn the_grace_runs_only_between_two_looks_that_could_tell_something() {
     let silent = Known { callbacks_arrive: false, ..known() };
     let rows = [
         ("all is well", known(), lists(Vec::new()), SETTINGS, 40),
-        ("the last look told nothing", Known { was_clear: false, ..known() }, lists(Vec::new()), SETTINGS, 10),
+        (
+            "the last look told nothing",
+            Known { was_clear: false, ..known() },
+            lists(Vec::new()),
+            SETTINGS,
+            10,
+        ),
         ("no list", known(), down, SETTINGS, 10),
         ("not this recipient's list", known(), missing, SETTINGS, 10),
         ("callbacks stay away", silent.clone(), lists(Vec::new()), SETTINGS, 10),
@@ -116,7 +122,8 @@ fn only_a_message_of_ours_that_began_later_proves_that_the_list_has_come_so_far(
 
 #[test]
 fn the_policy_is_that_of_the_category_and_ends_with_the_deadline() {
-    let policy = |category| seen(&Known { category, ..known() }, &lists(Vec::new()), SETTINGS).policy.as_str();
+    let policy =
+        |category| seen(&Known { category, ..known() }, &lists(Vec::new()), SETTINGS).policy.as_str();
     assert_eq!((policy(Category::Otp), policy(Category::Marketing)), ("resend", "hold"));
     assert!(!seen(&known(), &lists(Vec::new()), SETTINGS).is_expired);
     assert!(seen(&Known { now: at(600), ..known() }, &lists(Vec::new()), SETTINGS).is_expired);

@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
-pub use crate::reconciler::Reconciliation;
 use crate::reconciler::Reconciler;
+pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, metrics};
 

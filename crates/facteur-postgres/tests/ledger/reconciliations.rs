@@ -114,7 +114,8 @@ async fn the_grace_and_what_was_seen_are_kept_from_look_to_look() {
 async fn texts_that_can_not_be_told_apart_are_twins_until_one_of_them_is_known() {
     let fixture = Fixture::new().await;
     let first = row();
-    let (second, sending, other) = (twin_of(&first), twin_of(&first), JobRow { text: None, ..twin_of(&first) });
+    let (second, sending, other) =
+        (twin_of(&first), twin_of(&first), JobRow { text: None, ..twin_of(&first) });
     uncertain(&fixture, &first, 1).await;
     uncertain(&fixture, &other, 2).await;
     assert!(!known(&fixture, &first).await.has_twin, "another text");
@@ -238,7 +239,10 @@ async fn a_late_record_gives_the_answer_and_ends_the_search() {
     assert_eq!(fixture.store.record(late).await.unwrap(), DONE, "also when it is repeated");
     let again = again_in(Duration::from_secs(5), true);
     fixture.store.record(record(&refused_row, 2, number, (refused(20_404), again))).await.unwrap();
-    assert_eq!((fixture.status(&taken).await, fixture.status(&refused_row).await), ("sent".into(), "retrying".into()));
+    assert_eq!(
+        (fixture.status(&taken).await, fixture.status(&refused_row).await),
+        ("sent".into(), "retrying".into())
+    );
     let overtaken = "SELECT count(*) FROM facteur.reconciliations WHERE verdict = 'overtaken'";
     assert_eq!(fixture.count(overtaken).await, 2);
     assert!(!end(&fixture, &taken, &not_taken(Duration::ZERO), None).await, "the answer stays");
@@ -259,7 +263,10 @@ async fn a_late_record_of_what_is_held_closes_its_dead_letter_and_one_of_nothing
     let outcome = Outcome::Uncertain { cause: "no answer".to_owned(), http_status: None };
     let next = finish(Status::Uncertain, ReasonCode::Uncertain);
     fixture.store.record(record(&nothing, 2, number, (outcome, next))).await.unwrap();
-    assert_eq!((fixture.status(&taken).await, fixture.status(&nothing).await), ("sent".into(), "dead".into()));
+    assert_eq!(
+        (fixture.status(&taken).await, fixture.status(&nothing).await),
+        ("sent".into(), "dead".into())
+    );
     let open = "SELECT job_id::text FROM facteur.dead_letters WHERE state = 'open'";
     assert_eq!(fixture.text(open).await, Some(nothing.id.to_string()));
 }

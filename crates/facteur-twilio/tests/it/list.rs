@@ -33,7 +33,10 @@ fn at(second: u32) -> Timestamp {
     format!("2023-08-24T05:01:{second:02}Z").parse().unwrap()
 }
 
-async fn list(script: Vec<Vec<u8>>, since: Timestamp) -> (Result<Vec<ListedMessage>, ListFault>, Vec<String>) {
+async fn list(
+    script: Vec<Vec<u8>>,
+    since: Timestamp,
+) -> (Result<Vec<ListedMessage>, ListFault>, Vec<String>) {
     let server = Server::start(script.into_iter().map(Act::Reply).collect()).await;
     let listed = client(&server.url).messages_to(&call().to, since).await;
     let first_line = |head: &str| head.lines().next().unwrap_or_default().to_owned();

@@ -190,7 +190,11 @@ fn of_evidence() -> Vec<Scenario> {
     let lagging = Op::ListLag { s: 1 << 16 };
     let scheduled = Kind::Scheduled { in_s: 600 };
     vec![
-        scenario("found by a callback", after(vec![arrive, lagging], lost(Behaviour::ReplyLost, Kind::Plain)), vec![SENT]),
+        scenario(
+            "found by a callback",
+            after(vec![arrive, lagging], lost(Behaviour::ReplyLost, Kind::Plain)),
+            vec![SENT],
+        ),
         scenario(
             "found in a list that lags",
             after(vec![none, Op::ListLag { s: 900 }], lost(Behaviour::ReplyLost, Kind::Plain)),
@@ -203,7 +207,10 @@ fn of_evidence() -> Vec<Scenario> {
         ),
         scenario(
             "no list for ever",
-            after(vec![Op::ListDown { is_down: true }], [lost(Behaviour::ReplyLost, Kind::Plain), later()].concat()),
+            after(
+                vec![Op::ListDown { is_down: true }],
+                [lost(Behaviour::ReplyLost, Kind::Plain), later()].concat(),
+            ),
             vec![UNCERTAIN, SENT],
         ),
         scenario(
@@ -211,7 +218,11 @@ fn of_evidence() -> Vec<Scenario> {
             after(vec![arrive], [lost(Behaviour::Failing, Kind::Plain), later()].concat()),
             vec![SENT; 2],
         ),
-        scenario("not taken, without a later message", after(vec![arrive], lost(Behaviour::Failing, Kind::Plain)), vec![UNCERTAIN]),
+        scenario(
+            "not taken, without a later message",
+            after(vec![arrive], lost(Behaviour::Failing, Kind::Plain)),
+            vec![UNCERTAIN],
+        ),
         scenario(
             "not taken, without a later callback",
             after(vec![none], [lost(Behaviour::Failing, Kind::Plain), later()].concat()),
@@ -224,10 +235,19 @@ fn of_evidence() -> Vec<Scenario> {
         ),
         scenario(
             "texts that can't be told apart",
-            vec![Op::Twilio(Behaviour::ReplyLost), Op::Twilio(Behaviour::Failing), Op::Publish(scheduled), Op::Publish(scheduled)],
+            vec![
+                Op::Twilio(Behaviour::ReplyLost),
+                Op::Twilio(Behaviour::Failing),
+                Op::Publish(scheduled),
+                Op::Publish(scheduled),
+            ],
             vec![UNCERTAIN; 2],
         ),
-        scenario("sent again by policy", after(vec![Op::Resend], lost(Behaviour::Failing, Kind::Plain)), vec![SENT]),
+        scenario(
+            "sent again by policy",
+            after(vec![Op::Resend], lost(Behaviour::Failing, Kind::Plain)),
+            vec![SENT],
+        ),
     ]
 }
 
@@ -287,7 +307,8 @@ fn every_scenario_ends_as_it_says() {
 #[test]
 fn only_the_policy_to_send_again_ever_doubles() {
     let silence = |first| {
-        let ops = [first, Op::ListLag { s: 1 << 16 }, Op::Twilio(Behaviour::ReplyLost), Op::Publish(Kind::Plain)];
+        let ops =
+            [first, Op::ListLag { s: 1 << 16 }, Op::Twilio(Behaviour::ReplyLost), Op::Publish(Kind::Plain)];
         let played = play(0, 1, &ops);
         assert_eq!(played.broken, [""; 0], "{first:?}");
         let taken = played.shared.world().twilio.seen.iter().filter(|seen| seen.is_taken()).count();

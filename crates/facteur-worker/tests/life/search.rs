@@ -10,8 +10,8 @@ use facteur_core::decide::{Decision, History};
 use facteur_core::ids::{JobId, MessageSid};
 use facteur_core::job::Recipient;
 use facteur_core::reconcile::{
-    CREATED_AFTER_MAX, CREATED_BEFORE_MAX, Evidence, GRACE_MIN, Judgement, ListedMessage, Policy, Sifted, Verdict,
-    Window, decision, judge, look_again_after, sift,
+    CREATED_AFTER_MAX, CREATED_BEFORE_MAX, Evidence, GRACE_MIN, Judgement, ListedMessage, Policy, Sifted,
+    Verdict, Window, decision, judge, look_again_after, sift,
 };
 use facteur_core::schedule::RetrySchedule;
 use facteur_core::status::{Status, TwilioStatus};
@@ -79,7 +79,14 @@ pub(crate) struct Ended {
 }
 
 impl Ledger {
-    pub(crate) fn open_search(&mut self, id: JobId, attempt: i32, window: Window, first: Duration, now: Timestamp) {
+    pub(crate) fn open_search(
+        &mut self,
+        id: JobId,
+        attempt: i32,
+        window: Window,
+        first: Duration,
+        now: Timestamp,
+    ) {
         let search = Search {
             attempt,
             window,
@@ -165,7 +172,9 @@ impl World {
         let evidence = self.evidence(id, &search, now);
         let is_clear = self.is_clear(&evidence);
         let judgement = match self.called_back(id, search.attempt) {
-            Some(message) => Judgement { verdict: Verdict::Found(message), finding: "a callback came".to_owned() },
+            Some(message) => {
+                Judgement { verdict: Verdict::Found(message), finding: "a callback came".to_owned() }
+            }
             None => judge(&evidence),
         };
         if let Verdict::Found(message) = &judgement.verdict {
@@ -189,7 +198,9 @@ impl World {
         let sids = self.sids();
         let listed = (!self.surroundings.is_list_down).then(|| self.listed(now));
         let latest = listed.iter().flatten().filter_map(|message| sids.get(message.sid.as_str())).max();
-        let list = listed.as_deref().map(|listed| sifted(listed, search, &job.recipient, job.text.as_deref(), &sids));
+        let list = listed
+            .as_deref()
+            .map(|listed| sifted(listed, search, &job.recipient, job.text.as_deref(), &sids));
         let calls = || self.twilio.seen.iter().filter(|seen| seen.is_taken());
         let arrive = self.surroundings.callbacks == Callbacks::Arrive;
         let mut evidence = Evidence {
@@ -235,7 +246,8 @@ impl World {
     /// A callback that names the attempt.
     fn called_back(&self, id: JobId, attempt: i32) -> Option<ListedMessage> {
         let mut seen = self.twilio.seen.iter().enumerate();
-        let (number, seen) = seen.find(|(_, seen)| seen.job == id && seen.attempt == attempt && seen.is_taken())?;
+        let (number, seen) =
+            seen.find(|(_, seen)| seen.job == id && seen.attempt == attempt && seen.is_taken())?;
         (self.surroundings.callbacks == Callbacks::Arrive).then(|| listed(number, seen))
     }
 }

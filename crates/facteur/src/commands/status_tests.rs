@@ -9,7 +9,8 @@ use facteur_core::reconcile::Window;
 use facteur_postgres::reconciliations::SearchFacts;
 
 fn told(story: Story) -> Told {
-    let sources = Sources { flags: vec!["worker.uncertain_policy=otp=resend".to_owned()], ..Sources::default() };
+    let sources =
+        Sources { flags: vec!["worker.uncertain_policy=otp=resend".to_owned()], ..Sources::default() };
     Told::of(story, &load(&sources).unwrap().config.worker)
 }
 
@@ -129,7 +130,8 @@ fn an_uncertain_message_tells_what_was_looked_for_and_what_happens_then() {
         verdict: None,
         ended_at: None,
     };
-    let searched = |search| Story { search: Some(search), ..story(Status::Uncertain, ReasonCode::Uncertain, vec![]) };
+    let searched =
+        |search| Story { search: Some(search), ..story(Status::Uncertain, ReasonCode::Uncertain, vec![]) };
     let text = told(searched(search.clone())).as_text();
     for expected in [
         "attempt 2 was uncertain from 2026-11-20T10:00:30Z",

@@ -85,7 +85,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
 /// Twilio's lists lag: a message that is missing in them for a short time may be there all the same.
 fn short_grace(config: &Config, values: &[Value]) -> Option<String> {
     let is_short = config.worker.uncertain_grace < GRACE_MIN && !config.twilio.is_on_loopback();
-    let value = values.iter().find(|value| value.setting.key == "worker.uncertain_grace_s").filter(|_| is_short)?;
+    let value =
+        values.iter().find(|value| value.setting.key == "worker.uncertain_grace_s").filter(|_| is_short)?;
     Some(format!(
         "{} is less than {} s: Twilio's lists were seen to lag by a quarter of an hour, so an absent message proves \
          nothing before that",

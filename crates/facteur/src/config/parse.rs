@@ -91,7 +91,8 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
 
 /// One policy for all categories, or `category=policy` for some.
 pub(super) fn policies(text: &str) -> Result<Policies, String> {
-    let form = "is neither hold nor resend, nor such as otp=resend,marketing=hold (otp, transactional, marketing)";
+    let form =
+        "is neither hold nor resend, nor such as otp=resend,marketing=hold (otp, transactional, marketing)";
     let policy =
         |name: &str| [Policy::Hold, Policy::Resend].into_iter().find(|policy| policy.as_str() == name.trim());
     let text = bounded(text)?;

@@ -256,7 +256,8 @@ pub const SETTINGS: &[Setting] = &[
         doc: "How long evidence about such messages is searched for before the policy decides, in seconds, 1800 to \
               86400; from 1 on if twilio.base_url is on this machine.",
         store: |config, text| {
-            parse::whole(text, 1, 86_400).map(|seconds| config.worker.uncertain_grace = Duration::from_secs(seconds))
+            parse::whole(text, 1, 86_400)
+                .map(|seconds| config.worker.uncertain_grace = Duration::from_secs(seconds))
         },
     },
     Setting {

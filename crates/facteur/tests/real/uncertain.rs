@@ -62,8 +62,7 @@ async fn a_list_that_lags_for_longer_than_the_grace_ends_in_hold() {
 
 #[tokio::test]
 async fn what_twilio_never_took_is_sent_again_once_everything_speaks_against_it() {
-    let system =
-        system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
+    let system = system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
     // Callbacks need a URL; here the test says when one has come.
     let _worker = hasty_worker(&system, &[("FACTEUR_PUBLIC_URL", "http://127.0.0.1:9")]);
     system.sql(CALLED_BACK).await;
@@ -94,8 +93,7 @@ async fn texts_that_can_not_be_told_apart_are_held_also_where_the_policy_is_to_s
 
 #[tokio::test]
 async fn the_policy_to_send_again_sends_again_when_nothing_was_found() {
-    let system =
-        system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
+    let system = system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
     let _worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "otp=resend")]);
     system.publish("send.urgent", r#"{"to": "+33612000001", "body": "x", "category": "otp"}"#).await;
     system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent' AND attempt = 2", 1).await;

@@ -23,7 +23,8 @@ async fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
     let cut_off = system.jobs("status = 'sending'").await;
     let mut environment = system.environment();
     environment.push(("FACTEUR_UNCERTAIN_GRACE_S", "1".to_owned()));
-    let next = facteur_testkit::process::Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment);
+    let next =
+        facteur_testkit::process::Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment);
     system.wait_until_final(400).await;
     // What Twilio had taken was found there; of the rest nobody can know.
     let held = system.jobs("status = 'dead' AND reason = 'uncertain'").await;

@@ -51,13 +51,20 @@ impl ToldSearch {
     }
 
     pub(super) fn as_text(&self) -> String {
-        let Self { attempt, uncertain_since, looked_for_from, looked_for_to, looks, searched_s, finding, .. } = self;
+        let Self {
+            attempt, uncertain_since, looked_for_from, looked_for_to, looks, searched_s, finding, ..
+        } = self;
         let yes_or_no = |is| if is { "yes" } else { "no" };
         let mut lines = vec![
-            format!("attempt {attempt} was uncertain from {uncertain_since:.0} on: nobody knew whether Twilio took it"),
-            "  looked for: a message to this recipient with this text, created while the call was under way".to_owned(),
+            format!(
+                "attempt {attempt} was uncertain from {uncertain_since:.0} on: nobody knew whether Twilio took it"
+            ),
+            "  looked for: a message to this recipient with this text, created while the call was under way"
+                .to_owned(),
             format!("    ({looked_for_from:.0} to {looked_for_to:.0})"),
-            format!("  looks: {looks}, through {searched_s} s in which the list was readable and callbacks came in"),
+            format!(
+                "  looks: {looks}, through {searched_s} s in which the list was readable and callbacks came in"
+            ),
             format!("  found: {finding}"),
             format!(
                 "  evidence against: a later message of ours in the list: {}; a callback of a later one: {}",
