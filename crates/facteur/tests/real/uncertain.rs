@@ -16,10 +16,14 @@ async fn system(faults: Value) -> System {
     System::with(serde_json::from_value(json!({ "faults": faults })).unwrap()).await
 }
 
+/// Twilio has them all, as far as we know.
+const SENT: &str = "SELECT count(*) FROM facteur.jobs WHERE status IN ('sent', 'delivered')";
+
 /// A worker whose searches are short.
 fn hasty_worker(system: &System, settings: &[(&'static str, &str)]) -> Spawned {
     let mut environment = system.environment();
     environment.push(("FACTEUR_UNCERTAIN_GRACE_S", "1".to_owned()));
+    environment.retain(|(name, _)| !settings.iter().any(|(other, _)| other == name));
     environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
     Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment)
 }
@@ -30,7 +34,7 @@ async fn lost_replies_are_found_in_the_list_and_nothing_is_doubled() {
         system(json!({ "rules": [{ "fault": "reply_lost", "every": 2 }], "for_requests": 12 })).await;
     let worker = system.worker().await;
     system.publish_many("send.urgent", 10).await;
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 10).await;
+    system.wait_until(SENT, 10).await;
     assert!(system.count("SELECT count(*) FROM facteur.reconciliations WHERE verdict = 'found'").await >= 1);
     assert_eq!(system.count("SELECT count(*) FROM facteur.dead_letters").await, 0);
     assert_eq!(system.count("SELECT count(*) FROM facteur.attempts WHERE sid IS NOT NULL").await, 10);
@@ -42,7 +46,7 @@ async fn lost_replies_are_found_in_the_list_and_nothing_is_doubled() {
 #[tokio::test]
 async fn a_list_that_lags_for_longer_than_the_grace_ends_in_hold() {
     let system = system(json!({
-        "rules": [{ "fault": "reply_lost" }], "for_requests": 3, "list_lag_ms": 3_600_000,
+        "rules": [{ "fault": "reply_lost" }], "list_lag_ms": 3_600_000,
         "callbacks": { "missing": {} }
     }))
     .await;
@@ -63,15 +67,16 @@ async fn a_list_that_lags_for_longer_than_the_grace_ends_in_hold() {
 #[tokio::test]
 async fn what_twilio_never_took_is_sent_again_once_everything_speaks_against_it() {
     let system = system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
-    // Callbacks need a URL; here the test says when one has come.
-    let _worker = hasty_worker(&system, &[("FACTEUR_PUBLIC_URL", "http://127.0.0.1:9")]);
+    // Callbacks need a URL; here the test says when one has come. The search is long enough for all of that.
+    let settings = [("FACTEUR_PUBLIC_URL", "http://127.0.0.1:9"), ("FACTEUR_UNCERTAIN_GRACE_S", "10")];
+    let _worker = hasty_worker(&system, &settings);
     system.sql(CALLED_BACK).await;
     let id = system.publish("send.urgent", r#"{"to": "+33612000001", "body": "once"}"#).await;
     system.wait_until("SELECT count(*) FROM facteur.reconciliations", 1).await;
     system.publish("send.urgent", r#"{"to": "+33612000002", "body": "later"}"#).await;
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 1).await;
+    system.wait_until(SENT, 1).await;
     system.sql(CALLED_BACK).await;
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 2).await;
+    system.wait_until(SENT, 2).await;
     assert_eq!(system.jobs(&format!("id = '{id}' AND attempt = 2 AND failures = 1")).await, 1);
     let verdict = system.text("SELECT verdict FROM facteur.reconciliations").await;
     assert_eq!(verdict.as_deref(), Some("not_taken"));
@@ -96,23 +101,26 @@ async fn the_policy_to_send_again_sends_again_when_nothing_was_found() {
     let system = system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
     let _worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "otp=resend")]);
     system.publish("send.urgent", r#"{"to": "+33612000001", "body": "x", "category": "otp"}"#).await;
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent' AND attempt = 2", 1).await;
+    system
+        .wait_until(
+            "SELECT count(*) FROM facteur.jobs WHERE status IN ('sent', 'delivered') AND attempt = 2",
+            1,
+        )
+        .await;
     assert_eq!(system.simulator.stats().accepted, 1);
 }
 
-/// The list fails while it is looked for: an absent page is not an absent message.
+/// The list fails while it is looked for: an absent page is not an absent message, whatever the policy is.
 #[tokio::test]
 async fn a_list_that_can_not_be_read_finds_nothing_and_proves_nothing() {
     let system = system(json!({
-        "rules": [{ "fault": "reply_lost", "on": "create" }, { "fault": "unauthorized", "on": "all" }],
-        "for_ms": 12_000
+        "rules": [{ "fault": "reply_lost", "on": "create" }, { "fault": "unauthorized", "on": "all" }]
     }))
     .await;
-    let worker = system.worker().await;
+    let worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "resend")]);
     system.publish("send.urgent", r#"{"to": "+33612000001", "body": "once"}"#).await;
-    worker.wait_for_line("list of messages can't be read", Duration::from_secs(30)).await;
-    assert_eq!(system.jobs("status = 'uncertain'").await, 1);
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent' AND attempt = 1", 1).await;
+    worker.wait_for_line("list of messages can't be read", Duration::from_secs(60)).await;
+    system.wait_until_final(1).await;
+    assert_eq!(system.jobs("status = 'dead' AND reason = 'uncertain' AND attempt = 1").await, 1);
     assert_eq!(system.simulator.stats().accepted, 1);
-    system.assert_nothing_doubled();
 }
