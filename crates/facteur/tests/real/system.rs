@@ -73,7 +73,14 @@ impl System {
 
     /// Starts a worker and waits until it works.
     pub(crate) async fn worker(&self) -> Spawned {
-        let worker = Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &self.environment);
+        self.worker_with(&[]).await
+    }
+
+    /// The same, with settings of its own.
+    pub(crate) async fn worker_with(&self, settings: &[(&'static str, &str)]) -> Spawned {
+        let mut environment = self.environment();
+        environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let worker = Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment);
         for queue in ["jobs.urgent", "jobs.normal", "jobs.bulk", "dead"] {
             let queue = format!("queue={}.{queue}", self.prefix());
             worker.wait_for_line(&queue, PATIENCE).await;

@@ -19,13 +19,9 @@ async fn system(faults: Value) -> System {
 /// Twilio has them all, as far as we know.
 const SENT: &str = "SELECT count(*) FROM facteur.jobs WHERE status IN ('sent', 'delivered')";
 
-/// A worker whose searches are short.
-fn hasty_worker(system: &System, settings: &[(&'static str, &str)]) -> Spawned {
-    let mut environment = system.environment();
-    environment.push(("FACTEUR_UNCERTAIN_GRACE_S", "1".to_owned()));
-    environment.retain(|(name, _)| !settings.iter().any(|(other, _)| other == name));
-    environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment)
+/// A worker whose searches are short; the last of two values of a setting holds.
+async fn hasty_worker(system: &System, settings: &[(&'static str, &str)]) -> Spawned {
+    system.worker_with(&[&[("FACTEUR_UNCERTAIN_GRACE_S", "1")], settings].concat()).await
 }
 
 #[tokio::test]
@@ -51,7 +47,7 @@ async fn a_list_that_lags_for_longer_than_the_grace_ends_in_hold() {
     }))
     .await;
     // Callbacks are asked for, and none comes.
-    let worker = hasty_worker(&system, &[("FACTEUR_PUBLIC_URL", "http://127.0.0.1:9")]);
+    let worker = hasty_worker(&system, &[("FACTEUR_PUBLIC_URL", "http://127.0.0.1:9")]).await;
     system.publish_many("send.urgent", 3).await;
     let held = "SELECT count(*) FROM facteur.dead_letters WHERE code = 'uncertain' AND state = 'open'";
     system.wait_until(held, 3).await;
@@ -69,7 +65,7 @@ async fn what_twilio_never_took_is_sent_again_once_everything_speaks_against_it(
     let system = system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
     // Callbacks need a URL; here the test says when one has come. The search is long enough for all of that.
     let settings = [("FACTEUR_PUBLIC_URL", "http://127.0.0.1:9"), ("FACTEUR_UNCERTAIN_GRACE_S", "10")];
-    let _worker = hasty_worker(&system, &settings);
+    let _worker = hasty_worker(&system, &settings).await;
     system.sql(CALLED_BACK).await;
     let id = system.publish("send.urgent", r#"{"to": "+33612000001", "body": "once"}"#).await;
     system.wait_until("SELECT count(*) FROM facteur.reconciliations", 1).await;
@@ -87,7 +83,7 @@ async fn what_twilio_never_took_is_sent_again_once_everything_speaks_against_it(
 #[tokio::test]
 async fn texts_that_can_not_be_told_apart_are_held_also_where_the_policy_is_to_send_again() {
     let system = system(json!({ "rules": [{ "fault": "reply_lost" }], "for_requests": 2 })).await;
-    let _worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "resend")]);
+    let _worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "resend")]).await;
     for _ in 0..2 {
         system.publish("send.urgent", r#"{"to": "+33612000001", "body": "the same"}"#).await;
     }
@@ -99,7 +95,7 @@ async fn texts_that_can_not_be_told_apart_are_held_also_where_the_policy_is_to_s
 #[tokio::test]
 async fn the_policy_to_send_again_sends_again_when_nothing_was_found() {
     let system = system(json!({ "rules": [{ "fault": "error_500_before" }], "for_requests": 1 })).await;
-    let _worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "otp=resend")]);
+    let _worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "otp=resend")]).await;
     system.publish("send.urgent", r#"{"to": "+33612000001", "body": "x", "category": "otp"}"#).await;
     system
         .wait_until(
@@ -117,7 +113,7 @@ async fn a_list_that_can_not_be_read_finds_nothing_and_proves_nothing() {
         "rules": [{ "fault": "reply_lost", "on": "create" }, { "fault": "unauthorized", "on": "all" }]
     }))
     .await;
-    let worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "resend")]);
+    let worker = hasty_worker(&system, &[("FACTEUR_UNCERTAIN_POLICY", "resend")]).await;
     system.publish("send.urgent", r#"{"to": "+33612000001", "body": "once"}"#).await;
     worker.wait_for_line("list of messages can't be read", Duration::from_secs(60)).await;
     system.wait_until_final(1).await;
