@@ -1,4 +1,5 @@
--- Attempts of which nobody knows whether Twilio took the message, and the search for evidence.
+-- Attempts of which nobody knows whether Twilio took the message, and the search for evidence. A row stays when its
+-- search is over: what was held may still be mistaken for a twin, and `facteur status` tells what was looked for.
 CREATE TABLE facteur.reconciliations (
     job_id        uuid PRIMARY KEY,
     attempt       integer NOT NULL,
@@ -12,12 +13,18 @@ CREATE TABLE facteur.reconciliations (
     searched_s    double precision NOT NULL DEFAULT 0,
     checks        integer NOT NULL DEFAULT 0,
     checked_at    timestamptz,
-    next_check_at timestamptz NOT NULL,
+    -- Whether the last look could tell something: the grace passes between two such looks.
+    was_clear     boolean NOT NULL DEFAULT false,
+    -- NULL once the search is over.
+    next_check_at timestamptz,
     -- Whether the list has shown a message of ours that was accepted after this attempt.
     later_listed  boolean NOT NULL DEFAULT false,
     -- What was found so far, for a person.
     finding       text NOT NULL DEFAULT 'not looked for yet',
+    -- How it ended: found, not_taken, resent, held, or overtaken by a callback or a late record.
+    verdict       text,
+    closed_at     timestamptz,
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX reconciliations_due ON facteur.reconciliations (next_check_at);
+CREATE INDEX reconciliations_due ON facteur.reconciliations (next_check_at) WHERE next_check_at IS NOT NULL;
 CREATE INDEX reconciliations_twins ON facteur.reconciliations (account, recipient);

@@ -48,6 +48,8 @@ pub enum Decision {
         /// Why.
         reason: Reason,
     },
+    /// Nobody knows whether Twilio took it: evidence is looked for.
+    Reconcile(Reason),
     /// Stop: a person must look at it.
     Bury(Reason),
 }
@@ -60,6 +62,7 @@ impl Decision {
             Self::Finish { .. } => "finish",
             Self::Retry { .. } => "retry",
             Self::Park { .. } => "park",
+            Self::Reconcile(_) => "reconcile",
             Self::Bury(_) => "bury",
         }
     }
@@ -71,6 +74,7 @@ impl Decision {
             Self::Finish { reason, .. }
             | Self::Retry { reason, .. }
             | Self::Park { reason, .. }
+            | Self::Reconcile(reason)
             | Self::Bury(reason) => reason,
         }
     }
@@ -100,6 +104,9 @@ impl Decision {
                 suppress: false,
                 hold: None,
             },
+            Self::Reconcile(reason) => {
+                Next { status: Status::Uncertain, reason, wait: None, suppress: false, hold: None }
+            }
             Self::Bury(reason) => {
                 Next { status: Status::Dead, reason, wait: None, suppress: false, hold: None }
             }
@@ -132,9 +139,9 @@ pub fn decide(
             again.park(Reason::new(Code::Throttled, sentence), *retry_after)
         }
         Outcome::Unreachable { cause } => again.park(Reason::new(Code::Unreachable, cause.as_str()), None),
-        Outcome::Uncertain { cause, .. } => Decision::Bury(Reason::new(
+        Outcome::Uncertain { cause, .. } => Decision::Reconcile(Reason::new(
             Code::Uncertain,
-            format!("{cause}: Twilio may have taken the message, so it is not sent again by itself"),
+            format!("{cause}: Twilio may have taken the message; evidence is looked for"),
         )),
         Outcome::Refused { code, http_status, message } => {
             let meaning =
@@ -143,6 +150,19 @@ pub fn decide(
             refused(*code, *http_status, sentence, &again)
         }
     }
+}
+
+/// Decides on another attempt after a failure that no answer told: the end of a search for evidence. Out of tries or
+/// out of time, it is a dead letter or expires.
+#[must_use]
+pub fn retry(
+    schedule: &RetrySchedule,
+    history: History,
+    reason: Reason,
+    now: Timestamp,
+    draw: Draw,
+) -> Decision {
+    Again { schedule, history, now, draw }.retry(reason)
 }
 
 fn refused(code: Option<u32>, http_status: u16, sentence: String, again: &Again<'_>) -> Decision {
@@ -164,7 +184,7 @@ fn refused(code: Option<u32>, http_status: u16, sentence: String, again: &Again<
         ErrorClass::NotFound | ErrorClass::Transient | ErrorClass::RecipientTemporary => {
             again.retry(Reason::new(Code::Temporary, sentence))
         }
-        ErrorClass::Ambiguous => Decision::Bury(Reason::new(Code::Uncertain, sentence)),
+        ErrorClass::Ambiguous => Decision::Reconcile(Reason::new(Code::Uncertain, sentence)),
     }
 }
 

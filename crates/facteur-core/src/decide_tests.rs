@@ -42,7 +42,7 @@ fn each_outcome_has_the_decision_of_the_table() {
         (Outcome::Throttled { code: Some(20_429), retry_after: None }, "park", Code::Throttled),
         (Outcome::Throttled { code: Some(21_611), retry_after: None }, "park", Code::Throttled),
         (Outcome::Unreachable { cause: "connection refused".to_owned() }, "park", Code::Unreachable),
-        (uncertain, "bury", Code::Uncertain),
+        (uncertain, "reconcile", Code::Uncertain),
     ];
     for (outcome, name, code) in rows {
         let decision = decided(&outcome, history(0, 0, 3_600));
@@ -124,12 +124,12 @@ proptest! {
         let history = history(failures, parks, deadline_in_s);
         let decision = decide(&RetrySchedule::of(Lane::Normal), history, &outcome, now(), Draw(draw));
         let ambiguous = twilio_errors::classify(code, http_status) == ErrorClass::Ambiguous;
-        prop_assert!(!ambiguous || decision.reason().code == Code::Uncertain);
+        prop_assert!(!ambiguous || matches!(decision, Decision::Reconcile(_)));
         match &decision {
             Decision::Retry { delay, .. } | Decision::Park { delay, .. } => {
                 prop_assert!(now().checked_add(*delay).unwrap() < history.deadline);
             }
-            Decision::Finish { .. } | Decision::Bury(_) => {}
+            Decision::Finish { .. } | Decision::Reconcile(_) | Decision::Bury(_) => {}
         }
         let next = decision.clone().into_next(Duration::from_secs(1));
         prop_assert_eq!(next.wait.is_some_and(|wait| wait.is_counted), matches!(decision, Decision::Retry { .. }));

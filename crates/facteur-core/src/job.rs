@@ -65,6 +65,14 @@ impl Category {
             Self::Marketing => "marketing",
         }
     }
+
+    /// The category of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Otp, Self::Transactional, Self::Marketing]
+            .into_iter()
+            .find(|category| category.as_str() == name)
+    }
 }
 
 /// To whom, and how.

@@ -27,6 +27,7 @@ pub mod phone;
 pub mod reason;
 pub mod receipt;
 pub mod receipts;
+pub mod reconcile;
 pub mod schedule;
 pub mod segments;
 pub mod sender;

@@ -79,6 +79,8 @@ reason_codes! {
     AccountAtFault = "account_at_fault": "Twilio refuses the account or its credentials: run `facteur doctor`.",
     SenderAtFault = "sender_at_fault": "Twilio refuses this sender: check that the account owns it.",
     Temporary = "temporary": "Twilio reported a temporary fault; tried again by itself.",
+    NotTaken = "not_taken": "A reply was lost, and the evidence says that Twilio did not take it; tried again by itself.",
+    ResentByPolicy = "resent_by_policy": "Nobody knows whether Twilio took it; the policy of its category is to send again.",
     HandedOver = "handed_over": "Its worker stopped before the call; the next one goes on.",
     Requeued = "requeued": "An admin sent it back to work.",
     // The end.
@@ -90,7 +92,7 @@ reason_codes! {
     RetriesExhausted = "retries_exhausted": "Every try failed: read the attempts, then requeue.",
     ReceiptMissing = "receipt_missing": "Twilio took it, and nobody tells what became of it: look it up in Twilio's log.",
     DeletedAtTwilio = "deleted_at_twilio": "Twilio took it, and somebody deleted it there before its receipt came.",
-    Uncertain = "uncertain": "Nobody knows whether Twilio took it: look it up in Twilio's log before requeueing.",
+    Uncertain = "uncertain": "Nobody knows whether Twilio took it: evidence is looked for. Once it is held, look it up in Twilio's log before requeueing.",
 }
 
 impl ReasonCode {

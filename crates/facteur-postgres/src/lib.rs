@@ -21,6 +21,7 @@ mod pool;
 pub mod quarantine;
 mod rate_line;
 pub mod receipts;
+pub mod reconciliations;
 mod record;
 mod rows;
 pub mod senders;

@@ -24,6 +24,7 @@ use crate::dead_letters::{self, LetterState, LetterSummary};
 use crate::pauses::{self, Pause};
 use crate::pool::{Client, Database};
 use crate::rate_line::{self, Standing};
+use crate::reconciliations::{self, SearchFacts};
 
 const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence, j.turn, j.attempt, j.failures, j.parks, \
          j.not_before, j.due_at, j.deadline, j.created_at, j.updated_at, j.waits_for, j.in_line_since, \
@@ -89,6 +90,8 @@ pub struct Story {
     pub message: Option<MessageFacts>,
     /// Every call that left for Twilio, the first first.
     pub attempts: Vec<AttemptFacts>,
+    /// The latest search for evidence about an uncertain attempt, also one that is over.
+    pub search: Option<SearchFacts>,
     /// Its dead letters, the first first.
     pub dead_letters: Vec<LetterSummary>,
 }
@@ -185,6 +188,7 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
         let standing = rate_line::standing(&client, line, row.get("lane"), row.get("in_line_since")).await?;
         story.standing = Some(standing);
     }
+    story.search = reconciliations::of_job(&client, id).await?;
     drop(client);
     if let Some(Hold::Breaker(fuse)) = &story.hold {
         story.breaker = breakers::find(database, fuse).await?.map(|breaker| (fuse.clone(), breaker));
@@ -228,6 +232,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
         is_unseen: false,
         message: None,
         attempts: Vec::new(),
+        search: None,
         dead_letters,
     })
 }
@@ -276,6 +281,7 @@ fn job_state(row: &Row) -> Story {
         is_unseen: row.get("is_unseen"),
         message: None,
         attempts: Vec::new(),
+        search: None,
         dead_letters: Vec::new(),
     }
 }

@@ -1,5 +1,5 @@
 //! The record: what one attempt came to and what follows, in one transaction: the attempt, the job's new
-//! state, the dead letter and the suppression.
+//! state, the dead letter, the suppression, and the search for evidence that an uncertain outcome begins.
 //!
 //! The claim's token stays on the row, so that a repeated record (its first reply was lost) reads what it
 //! wrote, and a record that comes after the sweeper gave the lease up still counts: a known outcome is never
@@ -12,13 +12,14 @@ use facteur_core::ids::{JobId, Turn};
 use facteur_core::ledger::{Record, Recorded};
 use facteur_core::limits::WAKE_UP_GRACE;
 use facteur_core::outcome::Outcome;
+use facteur_core::reconcile::FIRST_LOOK;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
-use crate::rows::{bury, by_id};
+use crate::rows::{bury, by_id, open_search};
 
 /// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
 /// first would be skipped by the lock, and so by the answer. The attempts come after the lock too, for whoever applies
@@ -26,14 +27,15 @@ use crate::rows::{bury, by_id};
 ///
 /// A receipt that came first has written the attempt already: it keeps its SID and its status, and learns the rest.
 ///
-/// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder.
+/// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder; `$21`: the account of the attempts;
+/// `$22`: seconds until an uncertain one is looked for.
 const RECORD: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
          $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::text[], $10::text[], $11::text[], $12::text[], \
          $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
          AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
               status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress)), \
-     locked AS (SELECT j.id, j.turn, j.claim_token FROM facteur.jobs j JOIN input USING (id) \
+     locked AS (SELECT j.id, j.turn, j.claim_token, j.status AS was FROM facteur.jobs j JOIN input USING (id) \
          ORDER BY j.id FOR UPDATE OF j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, \
@@ -44,8 +46,11 @@ const RECORD: &str = concat!(
                       * interval '1 second', \
              updated_at = clock_timestamp() \
          FROM locked l JOIN input i USING (id) WHERE j.id = l.id AND j.claim_token = i.token AND j.attempt = i.number \
-           AND (j.status = 'sending' OR (j.status IN ('uncertain', 'dead') AND j.reason = 'uncertain' \
-                AND NOT EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number))) \
+           AND (j.status = 'sending' \
+                OR (j.reason IN ('uncertain', 'not_taken', 'resent_by_policy') \
+                    AND (j.status = 'uncertain' OR (j.status = 'dead' AND i.status <> 'uncertain') \
+                         OR (j.status = 'retrying' AND i.sid IS NOT NULL)) \
+                    AND NOT EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number))) \
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
              http_status, sid, twilio_status, cause, next_status, reason) \
@@ -67,6 +72,18 @@ const RECORD: &str = concat!(
          FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'dead'"
     ),
     "), \
+     opened AS (",
+    open_search!(
+        "SELECT i.id, i.number, $21::text, s.recipient, i.started_at, \
+                i.started_at + i.duration_ms * interval '1 millisecond', \
+                clock_timestamp() + $22::float8 * interval '1 second' \
+         FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'uncertain'"
+    ),
+    "), \
+     overtaken AS (UPDATE facteur.reconciliations r SET next_check_at = NULL, verdict = 'overtaken', \
+             closed_at = clock_timestamp() \
+         FROM locked l JOIN input i USING (id) JOIN moved m USING (id) \
+         WHERE r.job_id = m.id AND l.was <> 'sending' AND i.status <> 'uncertain'), \
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
          FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
@@ -82,6 +99,8 @@ const DOUBLES: &str = "SELECT job_id FROM facteur.attempts WHERE job_id = ANY ($
 /// Records in batches.
 pub(crate) struct RecordOperation {
     pub(crate) database: Database,
+    /// The account at Twilio that the calls are made to.
+    pub(crate) account: String,
 }
 
 impl BatchOperation for RecordOperation {
@@ -99,14 +118,16 @@ impl BatchOperation for RecordOperation {
         let columns = RecordColumns::of(items);
         let mut parameters = columns.parameters();
         let grace_s = WAKE_UP_GRACE.as_secs_f64();
-        parameters.push(&grace_s);
+        let first_look_s = FIRST_LOOK.as_secs_f64();
+        parameters.extend([&grace_s as &(dyn ToSql + Sync), &self.account, &first_look_s]);
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
         let found = by_id(&rows);
-        let doubles = doubles(&client, items).await?;
+        let turn_of = |item: &Record| found.get(&item.id.0).and_then(|row| row.get::<_, Option<i32>>("turn"));
+        let doubles = doubles(&client, items, |item| turn_of(item).is_none()).await?;
         let answer = |item: &Record| {
             let names_another = found.get(&item.id.0).is_some_and(|row| row.get("is_other_sid"));
             let is_double = names_another || doubles.contains(&item.id.0);
-            match found.get(&item.id.0).and_then(|row| row.get("turn")) {
+            match turn_of(item) {
                 Some(turn) => Recorded::Done { turn: Turn(turn), is_double },
                 // The job moved on, or its row is gone (a restored database): the attempt itself was written.
                 None => Recorded::Late { is_double },
@@ -116,10 +137,14 @@ impl BatchOperation for RecordOperation {
     }
 }
 
-/// The jobs that have more than one SID, of those whose later attempts were accepted.
-async fn doubles(client: &Client, items: &[Record]) -> Result<HashSet<Uuid>, BatchFailure> {
-    let again =
-        items.iter().filter(|item| item.number.0 > 1 && matches!(item.outcome, Outcome::Accepted { .. }));
+/// The jobs that have more than one SID, of those of which a later attempt, or a late one, was accepted.
+async fn doubles(
+    client: &Client,
+    items: &[Record],
+    is_late: impl Fn(&Record) -> bool,
+) -> Result<HashSet<Uuid>, BatchFailure> {
+    let is_accepted = |item: &&Record| matches!(item.outcome, Outcome::Accepted { .. });
+    let again = items.iter().filter(is_accepted).filter(|item| item.number.0 > 1 || is_late(item));
     let ids: Vec<Uuid> = again.map(|item| item.id.0).collect();
     if ids.is_empty() {
         return Ok(HashSet::new());

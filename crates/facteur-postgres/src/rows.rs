@@ -59,6 +59,24 @@ macro_rules! bury {
 }
 pub(crate) use bury;
 
+/// The statement part that begins the search for evidence about the attempts of a SELECT (job_id, attempt, account,
+/// recipient, started_at, ended_at, next_check_at). A job's earlier search gives way.
+macro_rules! open_search {
+    ($select:literal) => {
+        concat!(
+            "INSERT INTO facteur.reconciliations \
+             (job_id, attempt, account, recipient, started_at, ended_at, next_check_at) ",
+            $select,
+            " ON CONFLICT (job_id) DO UPDATE SET attempt = excluded.attempt, account = excluded.account, \
+             recipient = excluded.recipient, started_at = excluded.started_at, ended_at = excluded.ended_at, \
+             next_check_at = excluded.next_check_at, searched_s = DEFAULT, checks = DEFAULT, checked_at = DEFAULT, \
+             was_clear = DEFAULT, later_listed = DEFAULT, finding = DEFAULT, verdict = DEFAULT, closed_at = DEFAULT, \
+             created_at = DEFAULT"
+        )
+    };
+}
+pub(crate) use open_search;
+
 /// The answer's rows by the id of their job; each job is in a batch once.
 pub(crate) fn by_id(rows: &[Row]) -> HashMap<Uuid, &Row> {
     rows.iter().map(|row| (row.get("id"), row)).collect()

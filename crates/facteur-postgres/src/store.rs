@@ -47,7 +47,10 @@ impl Store {
                 ClaimOperation { database: database.clone(), account: account.to_owned() },
                 config(),
             ),
-            records: Batcher::start(RecordOperation { database: database.clone() }, config()),
+            records: Batcher::start(
+                RecordOperation { database: database.clone(), account: account.to_owned() },
+                config(),
+            ),
             settlements: Batcher::start(SettleOperation { database: database.clone() }, config()),
             database,
         }

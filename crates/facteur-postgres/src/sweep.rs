@@ -1,7 +1,7 @@
 //! The sweep: whatever nobody answers for any more is answered for here, by any worker, row by row.
 //!
 //! A lease that ran out means that a worker died in the middle of a call: nobody knows whether Twilio took
-//! the message, so it becomes the dead letter `uncertain`, never a second text. A wait that is over gets its
+//! the message, so it is `uncertain`, and evidence is looked for. A wait that is over gets its
 //! wake-up through the outbox: a release from the waiting room, a schedule that is due, or an envelope that
 //! got lost between the record and the broker. Copies of envelopes are harmless.
 
@@ -9,7 +9,7 @@ use facteur_core::limits::{DUTY_ROWS_MAX, WAKE_UP_GRACE};
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
-use crate::rows::bury;
+use crate::rows::open_search;
 
 /// What one sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,14 +32,14 @@ impl Swept {
 
 /// If an envelope is only late (a long queue), its next copy comes after twice the wait so far.
 const SWEEP: &str = concat!(
-    "WITH due AS (SELECT id, status, turn, lane, deadline, tenant, claim_token FROM facteur.jobs \
+    "WITH due AS (SELECT id, status, turn, lane, deadline, attempt, updated_at AS claimed_at, due_at AS lease_until FROM facteur.jobs \
          WHERE due_at <= clock_timestamp() AND ($4 OR status <> 'sending') \
          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
      judged AS (SELECT d.*, CASE WHEN d.status = 'sending' THEN 'uncertain' \
          WHEN d.status NOT IN ('scheduled', 'waiting', 'retrying') THEN 'nothing' \
          WHEN d.deadline <= clock_timestamp() THEN 'expired' ELSE 'woken' END AS verdict FROM due d), \
      moved AS (UPDATE facteur.jobs j SET \
-             status = CASE v.verdict WHEN 'uncertain' THEN 'dead' WHEN 'expired' THEN 'expired' ELSE j.status END, \
+             status = CASE v.verdict WHEN 'uncertain' THEN 'uncertain' WHEN 'expired' THEN 'expired' ELSE j.status END, \
              reason = CASE WHEN v.verdict IN ('uncertain', 'expired') THEN v.verdict ELSE j.reason END, \
              sentence = CASE v.verdict WHEN 'uncertain' THEN $3 ELSE j.sentence END, \
              waits_for = CASE v.verdict WHEN 'expired' THEN NULL ELSE j.waits_for END, \
@@ -48,9 +48,10 @@ const SWEEP: &str = concat!(
              waits_for = CASE v.verdict WHEN 'woken' THEN j.waits_for END, \
              updated_at = CASE v.verdict WHEN 'woken' THEN j.updated_at ELSE clock_timestamp() END \
          FROM judged v WHERE j.id = v.id), \
-     buried AS (",
-    bury!(
-        "SELECT v.id, v.tenant, 'uncertain', NULL, $3, m.document, m.headers, 'send.' || v.lane \
+     opened AS (",
+    open_search!(
+        "SELECT v.id, v.attempt, $5::text, m.recipient, v.claimed_at, greatest(v.claimed_at, v.lease_until), \
+                clock_timestamp() \
          FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'uncertain'"
     ),
     "), \
@@ -63,17 +64,20 @@ const SWEEP: &str = concat!(
 );
 
 const LEASE_OVER: &str = "the worker that had claimed it did not come back: \
-     the call may or may not have reached Twilio, so it is not sent again by itself";
+     the call may or may not have reached Twilio; evidence is looked for";
 
-/// Answers for at most 1,000 rows; for leases that ran out only if `with_leases`.
+/// Answers for at most 1,000 rows; for leases that ran out, of calls to `account`, only if `with_leases`.
 ///
 /// # Errors
 /// The database's, classified; nothing was changed then.
-pub async fn sweep(database: &Database, with_leases: bool) -> Result<Swept, BatchFailure> {
+pub async fn sweep(database: &Database, account: &str, with_leases: bool) -> Result<Swept, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(SWEEP).await.map_err(classify)?;
     let row = client
-        .query_one(&statement, &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER, &with_leases])
+        .query_one(
+            &statement,
+            &[&DUTY_ROWS_MAX, &WAKE_UP_GRACE.as_secs_f64(), &LEASE_OVER, &with_leases, &account],
+        )
         .await
         .map_err(classify)?;
     Ok(Swept { woken: row.get("woken"), expired: row.get("expired"), uncertain: row.get("uncertain") })

@@ -77,6 +77,11 @@ impl TwilioClient {
     pub(crate) async fn get(&self, path: &[&str], query: Option<&str>) -> Exchange {
         let mut url = resource(&self.inner.base_url, path);
         url.set_query(query);
+        self.get_url(url).await
+    }
+
+    /// Reads what is at a URL below the base URL: it is given the credentials.
+    pub(crate) async fn get_url(&self, url: Url) -> Exchange {
         self.exchange(self.inner.http.get(url)).await
     }
 
@@ -84,6 +89,14 @@ impl TwilioClient {
     #[must_use]
     pub fn account_sid(&self) -> &str {
         &self.inner.account_sid
+    }
+
+    pub(crate) fn base_url(&self) -> &Url {
+        &self.inner.base_url
+    }
+
+    pub(crate) fn messages_url(&self) -> &Url {
+        &self.inner.messages_url
     }
 
     pub(crate) fn has_api_key(&self) -> bool {

@@ -11,6 +11,7 @@ mod config;
 mod exchange;
 mod fetch;
 mod form;
+mod list;
 mod redact;
 pub mod signature;
 
@@ -18,3 +19,4 @@ pub use account::AccountCheck;
 pub use client::TwilioClient;
 pub use config::{Auth, ConfigError, TwilioConfig, is_loopback};
 pub use fetch::{FetchError, MessageState};
+pub use list::ListFault;

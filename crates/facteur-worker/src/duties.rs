@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::lane::Lane;
-use facteur_postgres::{Database, messages, sweep};
+use facteur_postgres::{Database, messages, reconciliations, sweep};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 /// workers that hold the outcomes come first.
 pub(crate) async fn sweep_for_ever(
     database: Database,
+    account: String,
     nudges: Vec<Arc<Notify>>,
     stopping: CancellationToken,
 ) {
@@ -32,13 +33,13 @@ pub(crate) async fn sweep_for_ever(
     while pause(SWEEP_INTERVAL, &stopping).await {
         loop {
             let with_leases = healthy_since.elapsed() >= RECORDS_FIRST_FOR;
-            match in_time(sweep(&database, with_leases)).await {
+            match in_time(sweep(&database, &account, with_leases)).await {
                 Ok(swept) => {
                     metrics::swept(&swept);
                     if swept.uncertain > 0 {
                         tracing::warn!(
                             jobs = swept.uncertain,
-                            "leases ran out in the middle of a call: dead letters `uncertain`"
+                            "leases ran out in the middle of a call: whether Twilio took the message is looked for"
                         );
                     }
                     if swept.woken > 0 {
@@ -68,6 +69,10 @@ pub(crate) async fn measure_for_ever(database: Database, stopping: CancellationT
                 }
             }
             Err(error) => tracing::debug!(%error, "the age of the oldest waiting job is unknown"),
+        }
+        match in_time(reconciliations::count_open(&database)).await {
+            Ok(open) => metrics::uncertain(open),
+            Err(error) => tracing::debug!(%error, "the number of uncertain messages is unknown"),
         }
         metrics::pool(database.usage());
     }

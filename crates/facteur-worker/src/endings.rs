@@ -142,7 +142,9 @@ impl<P: Ports> Life<P> {
         }
         let Recorded::Done { turn, .. } = recorded else { return Ok(End::NotOurs) };
         match next.wait {
-            None => Ok(End::Final(next.status)),
+            None if next.status.is_final() => Ok(End::Final(next.status)),
+            // The search for evidence answers for it.
+            None => Ok(End::Waits(next.reason.code)),
             Some(Wait { delay, in_ladder, .. }) => {
                 if in_ladder {
                     self.wake_up_again(content, row, turn, delay).await?;

@@ -22,6 +22,7 @@ pub mod process;
 mod pump;
 mod rate_lines;
 mod receipts;
+mod reconciler;
 mod relay;
 mod rows;
 pub mod worker;

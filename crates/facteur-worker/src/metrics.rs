@@ -11,6 +11,7 @@ use facteur_core::lane::Lane;
 use facteur_core::metric::Kind;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
+use facteur_core::reconcile::Verdict;
 use facteur_postgres::Swept;
 use facteur_postgres::lines::LineKind;
 use facteur_postgres::pauses::Pause;
@@ -22,7 +23,7 @@ use crate::process::End;
 facteur_core::metrics_table! {
     ENVELOPES = "facteur_envelopes_total", Counter, ["lane", "end"], "Envelopes answered, by how this delivery ended: final, waits, not_ours (a copy or stale) or buried.";
     ATTEMPTS = "facteur_attempts_total", Counter, ["lane", "outcome"], "HTTP calls that left for Twilio, by what they told.";
-    DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted) or bury.";
+    DECISIONS = "facteur_decisions_total", Counter, ["lane", "decision"], "Decisions after a call: finish, retry (counted), park (not counted), reconcile (uncertain) or bury.";
     PARKS = "facteur_parks_total", Counter, ["reason"], "Waits that count as nobody's failure, by reason.";
     PULLED = "facteur_pulled_total", Counter, ["lane"], "Jobs that the limiter took out of the lines of their senders.";
     DEAD_LETTERS = "facteur_dead_letters_total", Counter, ["reason"], "Jobs and envelopes that were stopped for a person to look at, by reason.";
@@ -30,7 +31,9 @@ facteur_core::metrics_table! {
     DOUBLED = "facteur_doubled_total", Counter, [], "Jobs of which two attempts have a SID: the recipient may have two texts. Always 0, or somebody must know why.";
     WOKEN = "facteur_woken_total", Counter, [], "Wake-ups published by the sweep: releases from the waiting room, due schedules, lost envelopes.";
     EXPIRED = "facteur_expired_waiting_total", Counter, [], "Jobs that expired while they waited.";
-    LEASES_LOST = "facteur_leases_lost_total", Counter, [], "Claims whose worker did not come back: each is a dead letter `uncertain`.";
+    LEASES_LOST = "facteur_leases_lost_total", Counter, [], "Claims whose worker did not come back: each is uncertain, and evidence is searched for.";
+    UNCERTAIN = "facteur_uncertain", Gauge, [], "Messages of which nobody knows whether Twilio took them, while evidence is searched for.";
+    RECONCILED = "facteur_reconciled_total", Counter, ["verdict"], "Searches for evidence that this worker ended: found (Twilio has it), not_taken (sent again, or expired), resent (by policy) or held (a dead letter).";
     RELAYED = "facteur_outbox_relayed_total", Counter, ["relay"], "Outbox rows published and confirmed.";
     CALL_SECONDS = "facteur_twilio_call_seconds", Histogram, ["outcome"], "Duration of calls to Twilio.";
     QUEUE_WAIT_SECONDS = "facteur_queue_wait_seconds", Histogram, ["lane"], "From the first publish of a job to the start of a call.";
@@ -58,8 +61,8 @@ facteur_core::metrics_table! {
 
 const ENDS: [&str; 4] = ["final", "waits", "not_ours", "buried"];
 const SCOPES: [&str; 5] = ["lane", "tenant", "sender", "integration", "bulk"];
-const DECIDED: [&str; 4] = ["finish", "retry", "park", "bury"];
 const FUSES: [&str; 2] = ["integration", "sender"];
+const DECIDED: [&str; 5] = ["finish", "retry", "park", "reconcile", "bury"];
 const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
 const POLL_RESULTS: [&str; 5] = ["ended", "on_its_way", "gone", "throttled", "unanswered"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
@@ -97,6 +100,7 @@ pub fn describe() {
     }
     SCOPES.iter().for_each(|scope| gauge!(PAUSED, "scope" => *scope).set(0.0));
     LineKind::ALL.into_iter().for_each(|kind| waiting_in_line(kind, 0));
+    Verdict::ENDS.iter().for_each(|verdict| counter!(RECONCILED, "verdict" => *verdict).absolute(0));
     RELAYS.iter().for_each(|relay| counter!(RELAYED, "relay" => *relay).absolute(0));
     POLL_RESULTS.iter().for_each(|result| counter!(RECEIPT_POLLS, "result" => *result).absolute(0));
     [DOUBLED, WOKEN, EXPIRED, LEASES_LOST, RECEIPTS_TIMED_OUT]
@@ -106,7 +110,7 @@ pub fn describe() {
     [RECEIPTS_MISSING, SETTINGS_DIFFER, CLOCK_OFFSET_SECONDS]
         .into_iter()
         .for_each(|name| gauge!(name).set(0.0));
-    [PUBLISHER_CONNECTED, PUBLISHER_BLOCKED, POOL_IN_USE, POOL_MAX]
+    [UNCERTAIN, PUBLISHER_CONNECTED, PUBLISHER_BLOCKED, POOL_IN_USE, POOL_MAX]
         .into_iter()
         .for_each(|name| gauge!(name).set(0.0));
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -161,7 +165,7 @@ pub(crate) fn decided(lane: Lane, decision: &Decision) {
     match decision {
         Decision::Park { reason, .. } => parked(reason.code),
         Decision::Bury(reason) => buried(reason.code),
-        Decision::Finish { .. } | Decision::Retry { .. } => {}
+        Decision::Finish { .. } | Decision::Retry { .. } | Decision::Reconcile(_) => {}
     }
 }
 
@@ -185,8 +189,16 @@ pub(crate) fn swept(swept: &Swept) {
     counter!(WOKEN).increment(swept.woken.unsigned_abs());
     counter!(EXPIRED).increment(swept.expired.unsigned_abs());
     counter!(LEASES_LOST).increment(swept.uncertain.unsigned_abs());
-    counter!(DEAD_LETTERS, "reason" => ReasonCode::Uncertain.as_str())
-        .increment(swept.uncertain.unsigned_abs());
+}
+
+/// So many searches for evidence go on, in all workers together.
+pub(crate) fn uncertain(open: i64) {
+    gauge!(UNCERTAIN).set(u32::try_from(open).map_or(f64::MAX, f64::from));
+}
+
+/// A search for evidence ended with this verdict.
+pub(crate) fn reconciled(verdict: &'static str) {
+    counter!(RECONCILED, "verdict" => verdict).increment(1);
 }
 
 pub(crate) fn relayed(relay: &'static str, rows: usize) {

@@ -281,7 +281,7 @@ impl<P: Ports> Life<P> {
             Err(PortError::Data(error)) => {
                 tracing::error!(job = %minimal.id, error, "the full outcome could not be written");
                 match self.ports.record(minimal).await {
-                    // The lease answers for it: it ends in the dead letter `uncertain`, not lost and not doubled.
+                    // The lease answers for it: it becomes uncertain, not lost and not doubled.
                     Err(PortError::Data(_)) => Ok(Recorded::Late { is_double: false }),
                     answer => answer,
                 }

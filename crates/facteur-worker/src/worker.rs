@@ -28,6 +28,8 @@ use crate::process::{Life, Settings};
 use crate::pump::{Door, Pump};
 use crate::rate_lines::Bell;
 use crate::receipts::Receipts;
+use crate::reconciler::Reconciler;
+pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
 use crate::{duties, keeper, lane_loop, lines, metrics, probe};
 
@@ -75,6 +77,8 @@ pub struct WorkerParts {
     pub default_senders: DefaultSenders,
     /// Rate of senders that have none of their own; no limit if absent.
     pub default_rate: Option<Rate>,
+    /// How evidence about uncertain messages is searched for.
+    pub reconciliation: Reconciliation,
     /// Permits of each lane.
     pub permits: Permits,
     /// How long a stopping worker waits for the calls in flight.
@@ -290,7 +294,16 @@ impl Worker {
         let (twilio, rung) = (parts.twilio.clone(), nudges.clone());
         let duty = probe::Duty { breakers, database: database.clone(), twilio, nudges: rung };
         self.spawn("the duty of breakers", duty.run(stopping.clone()));
-        self.spawn("the sweep", duties::sweep_for_ever(database.clone(), nudges, stopping.clone()));
+        let account = parts.twilio.account_sid().to_owned();
+        self.spawn("the sweep", duties::sweep_for_ever(database.clone(), account, nudges, stopping.clone()));
+        let reconciler = Reconciler {
+            database: database.clone(),
+            twilio: parts.twilio.clone(),
+            clock: parts.clock.clone(),
+            settings: parts.reconciliation,
+            ladder_unit: parts.amqp.delay_unit,
+        };
+        self.spawn("the search for evidence", reconciler.run(stopping.clone()));
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();
         self.spawn("the watch over connections", async move {

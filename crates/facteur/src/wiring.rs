@@ -12,7 +12,7 @@ use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{TwilioClient, TwilioConfig};
 use facteur_web::WebParts;
 use facteur_worker::clock::Clock;
-use facteur_worker::worker::{DefaultSenders, Permits, WorkerParts};
+use facteur_worker::worker::{DefaultSenders, Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
 
 use crate::config::{Config, Problems};
@@ -152,6 +152,11 @@ pub fn parts(config: &Config, databases: Databases) -> anyhow::Result<WorkerPart
             whatsapp: config.twilio.default_sender(Channel::Whatsapp),
         },
         default_rate: config.worker.sender_rate,
+        reconciliation: Reconciliation {
+            grace: config.worker.uncertain_grace,
+            policies: config.worker.uncertain_policies,
+            can_receive_callbacks: config.can_receive_callbacks(),
+        },
         permits,
         drain_max: SHUTDOWN_DRAIN_MAX,
         clock: Clock::system(),

@@ -17,6 +17,8 @@ mod pauses;
 #[cfg(test)]
 mod rate_lines;
 #[cfg(test)]
+mod reconciliations;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod settlements;

@@ -5,7 +5,7 @@ use facteur_core::ledger::{Claim, ClaimRequest, JobRow, Next, Recorded};
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
-use facteur_postgres::{PostgresConfig, Store, connect, sweep};
+use facteur_postgres::{PostgresConfig, Store, Swept, connect, sweep};
 use uuid::Uuid;
 
 use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
@@ -46,18 +46,21 @@ async fn only_counted_failures_are_counted() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ran_out_is_a_dead_letter_and_never_a_second_claim() {
+async fn a_lease_that_ran_out_is_uncertain_is_looked_for_and_is_never_a_second_claim() {
     let fixture = Fixture::new().await;
     let row = row();
     fixture.yours(&row, 1).await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().uncertain, 0, "the lease still runs");
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().uncertain, 0, "the lease still runs");
     fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().uncertain, 1);
-    assert_eq!(fixture.status(&row).await, "dead");
-    assert_eq!(fixture.claim(&row, 2).await, Claim::Final(Status::Dead));
-    let letter =
-        fixture.text("SELECT code || ' ' || convert_from(body, 'UTF8') FROM facteur.dead_letters").await;
-    assert_eq!(letter.as_deref(), Some("uncertain {\"to\":\"x\"}"));
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().uncertain, 1);
+    assert_eq!(fixture.status(&row).await, "uncertain");
+    assert_eq!(fixture.claim(&row, 2).await, Claim::Busy);
+    assert_eq!(fixture.count("SELECT count(*) FROM facteur.jobs WHERE due_at IS NOT NULL").await, 0);
+    let search = "SELECT account || ' ' || attempt || ' ' || recipient FROM facteur.reconciliations \
+                  WHERE next_check_at <= clock_timestamp() AND started_at <= ended_at AND closed_at IS NULL";
+    let expected = format!("{ACCOUNT} 1 {}", row.recipient.number.reveal());
+    assert_eq!(fixture.text(search).await, Some(expected));
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap(), Swept::default(), "it is left alone");
 }
 
 #[tokio::test]
@@ -66,7 +69,7 @@ async fn leases_are_left_alone_where_records_come_first() {
     let row = row();
     fixture.yours(&row, 1).await;
     fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database, false).await.unwrap().uncertain, 0);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, false).await.unwrap().uncertain, 0);
     assert_eq!(fixture.status(&row).await, "sending");
 }
 
@@ -81,26 +84,12 @@ async fn a_letter_about_an_unreadable_envelope_gives_way_to_the_jobs_own() {
             row.id
         ))
         .await;
-    fixture.yours(&row, 1).await;
-    fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
-    sweep(&fixture.database, true).await.unwrap();
+    let number = fixture.yours(&row, 1).await.number;
+    let next = finish(Status::Dead, ReasonCode::DestinationDisabled);
+    fixture.store.record(record(&row, 1, number, (refused(21_408), next))).await.unwrap();
     let letter =
         fixture.text("SELECT code || ' ' || convert_from(body, 'UTF8') FROM facteur.dead_letters").await;
-    assert_eq!(letter.as_deref(), Some("uncertain {\"to\":\"x\"}"));
-}
-
-#[tokio::test]
-async fn an_outcome_that_comes_after_the_lease_still_counts_and_closes_the_dead_letter() {
-    let fixture = Fixture::new().await;
-    let row = row();
-    let number = fixture.yours(&row, 1).await.number;
-    fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
-    sweep(&fixture.database, true).await.unwrap();
-    let late = record(&row, 1, number, accepted(7));
-    assert_eq!(fixture.store.record(late.clone()).await.unwrap(), DONE);
-    assert_eq!(fixture.store.record(late).await.unwrap(), DONE, "also when it is repeated");
-    assert_eq!(fixture.status(&row).await, "sent");
-    assert_eq!(fixture.text("SELECT state FROM facteur.dead_letters").await.as_deref(), Some("resolved"));
+    assert_eq!(letter.as_deref(), Some("destination_disabled {\"to\":\"x\"}"));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::status::Status;
 use facteur_postgres::{Swept, sweep};
 
-use crate::fixture::{Fixture, again_in, finish, in_s, record, refused, row};
+use crate::fixture::{ACCOUNT, Fixture, again_in, finish, in_s, record, refused, row};
 
 fn scheduled(delay: Duration) -> Next {
     let wait = Some(Wait { delay, in_ladder: false, is_counted: false });
@@ -23,15 +23,15 @@ async fn what_waits_in_the_waiting_room_is_released_when_it_is_due_and_its_first
     let fixture = Fixture::new().await;
     let row = row();
     assert_eq!(settle(&fixture, &row, scheduled(Duration::from_secs(3_600))).await, Settled::Done(Turn(1)));
-    assert_eq!(sweep(&fixture.database, true).await.unwrap(), Swept::default());
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap(), Swept::default());
     assert_eq!(fixture.claim(&row, 1).await, Claim::Stale);
     fixture.sql("UPDATE facteur.jobs SET not_before = clock_timestamp(), due_at = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().woken, 1);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().woken, 1);
     let envelope =
         "SELECT routing_key || ' ' || (headers ->> 'facteur-turn') || ' ' || message_id FROM facteur.outbox";
     assert_eq!(fixture.text(envelope).await.unwrap(), format!("send.normal 1 {}", row.id));
     assert_eq!(
-        sweep(&fixture.database, true).await.unwrap(),
+        sweep(&fixture.database, ACCOUNT, true).await.unwrap(),
         Swept::default(),
         "one wake-up, not one a second"
     );
@@ -49,7 +49,7 @@ async fn a_wake_up_that_got_lost_is_replaced() {
         fixture.count("SELECT extract(epoch FROM due_at - not_before)::bigint FROM facteur.jobs").await;
     assert_eq!(grace, 60, "the ladder's own envelope has its time first");
     fixture.sql("UPDATE facteur.jobs SET not_before = clock_timestamp(), due_at = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().woken, 1);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().woken, 1);
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn what_waits_beyond_its_deadline_expires() {
     let row = JobRow { deadline: in_s(1), ..row() };
     settle(&fixture, &row, scheduled(Duration::ZERO)).await;
     fixture.sql("UPDATE facteur.jobs SET deadline = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().expired, 1);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().expired, 1);
     assert_eq!(fixture.status(&row).await, "expired");
 }
 

@@ -5,6 +5,8 @@ mod account;
 #[cfg(test)]
 mod fetch;
 #[cfg(test)]
+mod list;
+#[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod server;

@@ -28,7 +28,7 @@ pub(crate) fn broken(world: &World) -> Vec<String> {
         }
     }
     for (id, row) in &world.ledger.rows {
-        every_row_is_at_rest(*id, row, &mut broken);
+        every_row_is_at_rest(world, *id, row, &mut broken);
         nothing_is_doubled(world, *id, row, &mut broken);
         attempts_are_counted(world, *id, row, &mut broken);
         dead_letters_say_why(world, *id, row, &mut broken);
@@ -76,31 +76,44 @@ fn no_call_is_early_or_late(world: &World, job: &Job, broken: &mut Vec<String>) 
     }
 }
 
-fn every_row_is_at_rest(id: JobId, row: &Row, broken: &mut Vec<String>) {
-    if !row.status.is_final() || row.due_at.is_some() {
+fn every_row_is_at_rest(world: &World, id: JobId, row: &Row, broken: &mut Vec<String>) {
+    let is_searched = world.ledger.searches.get(&id).is_some_and(|search| search.next_at.is_some());
+    if !row.status.is_final() || row.due_at.is_some() || is_searched {
         broken.push(format!("{id} is not at rest: {} until {:?}", row.status, row.due_at));
     }
 }
 
-/// Twilio takes a job at most once, and what it took ends as `sent`, or as a dead letter that says that
-/// nobody knows. Not knowing has a cause.
+/// Twilio takes a job at most once, unless the policy was to send again, and what it took ends as `sent`, or as a dead
+/// letter that says that nobody knows. Not knowing has a cause, and only evidence or the policy ends it by another call.
 fn nothing_is_doubled(world: &World, id: JobId, row: &Row, broken: &mut Vec<String>) {
     let calls = || world.twilio.calls_of(id);
     let taken = calls().filter(|seen| seen.is_taken()).count();
-    if taken > 1 {
+    let ended = |attempt: i32, verdict: &str| {
+        world.ledger.ended.iter().any(|end| (end.job, end.attempt, end.verdict) == (id, attempt, verdict))
+    };
+    let was_resent = calls().any(|seen| ended(seen.attempt, "resent"));
+    if taken > 1 && !was_resent {
         broken.push(format!("{id} was taken {taken} times"));
     }
     let is_uncertain = row.status == Status::Dead && row.reason == Some(ReasonCode::Uncertain);
-    if (row.status == Status::Sent && taken != 1)
-        || (taken == 1 && row.status != Status::Sent && !is_uncertain)
-    {
+    let is_told = match row.status {
+        Status::Sent => taken >= 1,
+        _ => taken == 0 || is_uncertain || was_resent,
+    };
+    if !is_told {
         broken.push(format!("{id} was taken {taken} times, but it is {} ({:?})", row.status, row.reason));
     }
     if is_uncertain && !world.cut_off.contains(&id) && !calls().any(Seen::is_uncertain) {
         broken.push(format!("{id} is uncertain for no reason"));
     }
-    if calls().any(|seen| seen.is_uncertain()) && calls().last().is_some_and(|seen| !seen.is_uncertain()) {
-        broken.push(format!("{id} was called again after an uncertain call"));
+    let calls: Vec<&Seen> = calls().collect();
+    let earlier = &calls[..calls.len().saturating_sub(1)];
+    for seen in earlier.iter().filter(|seen| seen.is_uncertain() && !ended(seen.attempt, "resent")) {
+        if !ended(seen.attempt, "not_taken") {
+            broken.push(format!("{id} was called again after an uncertain call, for no evidence"));
+        } else if seen.is_taken() {
+            broken.push(format!("{id} was called again although it had been taken"));
+        }
     }
 }
 
@@ -120,12 +133,22 @@ fn attempts_are_counted(world: &World, id: JobId, row: &Row, broken: &mut Vec<St
     }
     let failures_max = RetrySchedule::of(row.job.lane).failures_max as usize;
     let failed = calls.iter().fold(0, |failed, seen| failed + usize::from(seen.is_failure(failed)));
+    // An uncertain call that is followed by another one counts too.
+    let lost = || {
+        world
+            .ledger
+            .ended
+            .iter()
+            .filter(|end| end.job == id && ["not_taken", "resent"].contains(&end.verdict))
+    };
+    let tried_again = lost().filter(|end| end.status == Status::Retrying).count();
+    let failed = failed + lost().count();
     if failed > failures_max {
         broken.push(format!("{id} failed {failed} times; at most {failures_max} are allowed"));
     }
     let is_counted = |record: &&Record| record.next.wait.is_some_and(|wait| wait.is_counted);
     let counted = world.ledger.attempts.range((id, 0)..=(id, i32::MAX)).map(|(_, record)| record);
-    let counted = counted.filter(is_counted).count();
+    let counted = counted.filter(is_counted).count() + tried_again;
     if row.failures as usize > failed || row.failures as usize != counted {
         broken.push(format!("{id} has {} failures, of {failed} that happened", row.failures));
     }

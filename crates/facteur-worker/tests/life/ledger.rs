@@ -12,8 +12,10 @@ use facteur_core::ledger::{Attempt, Claim, ClaimRequest, JobRow, Record, Recorde
 use facteur_core::limits::{CLAIM_LEASE, WAKE_UP_GRACE};
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::{Reason, ReasonCode};
+use facteur_core::reconcile::{FIRST_LOOK, Window};
 use facteur_core::status::Status;
 
+use crate::search::{Ended, Search};
 /// The one pause that there is.
 pub(crate) const PAUSE: Hold = Hold::Pause(Scope::Lane(Lane::Normal));
 
@@ -37,7 +39,7 @@ pub(crate) struct Row {
     line_since: Option<Timestamp>,
     is_in_line: bool,
     token: Option<ClaimToken>,
-    updated_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 /// A dead letter that is open.
@@ -54,6 +56,12 @@ pub(crate) struct Ledger {
     pub(crate) attempts: BTreeMap<(JobId, i32), Record>,
     pub(crate) dead_letters: BTreeMap<JobId, DeadLetter>,
     pub(crate) outbox: Vec<EnvelopeContent>,
+    /// The latest search for evidence about each job.
+    pub(crate) searches: BTreeMap<JobId, Search>,
+    /// Searches that ended by a verdict.
+    pub(crate) ended: Vec<Ended>,
+    /// SIDs that were found, and when their attempts began.
+    pub(crate) found: BTreeMap<String, Timestamp>,
     /// Tenant, recipient and sender (empty for all senders).
     suppressions: BTreeSet<(String, String, String)>,
     /// By which job's attempt a recipient opted out, and when that was recorded.
@@ -165,9 +173,18 @@ impl Ledger {
         let is_double = has_sid(record) && others().any(|(_, other)| has_sid(other));
         let Some(row) = self.rows.get(&id) else { return Recorded::Late { is_double: false } };
         let is_mine = row.token == Some(record.token);
-        let given_up = matches!(row.status, Status::Uncertain | Status::Dead)
-            && row.reason == Some(ReasonCode::Uncertain)
-            && !self.attempts.contains_key(&key);
+        let is_unanswered = !self.attempts.contains_key(&key)
+            && matches!(
+                row.reason,
+                Some(ReasonCode::Uncertain | ReasonCode::NotTaken | ReasonCode::ResentByPolicy)
+            );
+        let given_up = is_unanswered
+            && match row.status {
+                Status::Uncertain => true,
+                Status::Dead => record.next.status != Status::Uncertain,
+                Status::Retrying => has_sid(record),
+                _ => false,
+            };
         let moves = is_mine && row.attempt == record.number.0 && (row.status == Status::Sending || given_up);
         let turn = row.turn;
         self.attempts.entry(key).or_insert_with(|| record.clone());
@@ -177,6 +194,7 @@ impl Ledger {
 
     fn apply(&mut self, record: &Record, now: Timestamp) -> Turn {
         let (id, next) = (record.id, &record.next);
+        let was = self.rows.get(&id).map(|row| row.status);
         let Some(row) = self.move_to(id, next.status, Some(next.reason.code), now) else {
             return Turn::default();
         };
@@ -191,6 +209,13 @@ impl Ledger {
         row.failures += u32::from(is_counted);
         row.parks = if next.wait.is_none() || is_counted { 0 } else { row.parks + 1 };
         let (turn, job) = (row.turn, row.job.clone());
+        if next.status == Status::Uncertain {
+            let window =
+                Window { started_at: record.started_at, ended_at: later(record.started_at, record.duration) };
+            self.open_search(id, record.number.0, window, FIRST_LOOK, now);
+        } else if was != Some(Status::Sending) {
+            self.close_search(id, "overtaken");
+        }
         if next.status == Status::Dead {
             self.bury(&job, next.reason.clone());
         } else {
@@ -252,9 +277,10 @@ impl Ledger {
             let job = row.job.clone();
             match row.status {
                 Status::Sending => {
-                    let reason = Reason::new(ReasonCode::Uncertain, "the worker did not come back");
-                    self.end_in_sweep(id, Status::Dead, Some(reason.code), now);
-                    self.bury(&job, reason);
+                    let window = Window { started_at: row.updated_at, ended_at: row.due_at.unwrap_or(now) };
+                    let attempt = row.attempt;
+                    self.end_in_sweep(id, Status::Uncertain, Some(ReasonCode::Uncertain), now);
+                    self.open_search(id, attempt, window, Duration::ZERO, now);
                 }
                 Status::Scheduled | Status::Waiting | Status::Retrying if job.deadline <= now => {
                     self.end_in_sweep(id, Status::Expired, Some(ReasonCode::Expired), now);
@@ -342,7 +368,7 @@ impl Ledger {
         })
     }
 
-    fn move_to(
+    pub(crate) fn move_to(
         &mut self,
         id: JobId,
         status: Status,
@@ -357,7 +383,7 @@ impl Ledger {
         Some(row)
     }
 
-    fn bury(&mut self, job: &JobRow, reason: Reason) {
+    pub(crate) fn bury(&mut self, job: &JobRow, reason: Reason) {
         self.dead_letters.entry(job.id).or_insert(DeadLetter { reason, body: job.document.clone() });
     }
 

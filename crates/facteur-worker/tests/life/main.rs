@@ -20,6 +20,7 @@ mod ports;
 mod reproduction;
 mod run;
 mod scenarios;
+mod search;
 mod seeds;
 mod twilio;
 mod world;

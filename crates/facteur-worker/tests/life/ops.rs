@@ -4,6 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::jobs::Kind;
+use crate::search::Callbacks;
 use crate::twilio::{Behaviour, PASSING_FAULT};
 
 /// Whether an effect still happens when its worker dies of it.
@@ -50,6 +51,14 @@ pub(crate) enum Op {
     Pause,
     /// Somebody resumes it.
     Resume,
+    /// From now on the list of messages lags so far.
+    ListLag { s: u64 },
+    /// From now on the list can't be read, or can be again.
+    ListDown { is_down: bool },
+    /// From now on it is like this with callbacks.
+    Callbacks(Callbacks),
+    /// From now on what nobody knows is sent again.
+    Resend,
 }
 
 /// Draws a list.
@@ -61,7 +70,7 @@ pub(crate) fn draw(seed: u64) -> Vec<Op> {
 
 fn draw_one(dice: &mut StdRng) -> Op {
     let when = if dice.random() { When::Before } else { When::After };
-    match dice.random_range(0..100) {
+    match dice.random_range(0..108) {
         0..35 => Op::Publish(draw_kind(dice)),
         35..40 => Op::Copy { nth: dice.random_range(0..50) },
         40..58 => Op::Advance { ms: 1 << dice.random_range(0..20) },
@@ -74,9 +83,13 @@ fn draw_one(dice: &mut StdRng) -> Op {
         91..92 => Op::Sweep,
         92..94 => Op::Stop { worker: dice.random_range(0..2) },
         94..97 => Op::Start { worker: dice.random_range(0..2) },
-        97..98 => Op::Kill { worker: dice.random_range(0..2) },
-        98..99 if dice.random() => Op::Resume,
-        98..99 => Op::Pause,
+        97..99 => Op::Kill { worker: dice.random_range(0..2) },
+        99..102 => Op::ListLag { s: 1 << dice.random_range(0..14) },
+        102..103 => Op::ListDown { is_down: dice.random() },
+        103..106 => Op::Callbacks(if dice.random() { Callbacks::Arrive } else { Callbacks::Lost }),
+        106..107 => Op::Resend,
+        107..108 if dice.random() => Op::Resume,
+        107..108 => Op::Pause,
         _ => Op::EditTemplate,
     }
 }

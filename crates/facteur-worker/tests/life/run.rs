@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::lane::Lane;
+use facteur_core::reconcile::Policy;
 use facteur_worker::process::{Life, Settings};
 use tokio::runtime::Builder;
 use tokio::task::{JoinError, JoinSet};
@@ -118,6 +119,10 @@ impl Run {
             Op::EditTemplate => world.template.push('!'),
             Op::Pause => world.pause(),
             Op::Resume => world.resume(),
+            Op::ListLag { s } => world.surroundings.list_lag = Duration::from_secs(s),
+            Op::ListDown { is_down } => world.surroundings.is_list_down = is_down,
+            Op::Callbacks(callbacks) => world.surroundings.callbacks = callbacks,
+            Op::Resend => world.surroundings.policy = Policy::Resend,
             Op::Advance { .. } | Op::Stop { .. } | Op::Start { .. } | Op::Kill { .. } => {}
         }
     }

@@ -6,6 +6,7 @@ use facteur_core::status::Status;
 use crate::jobs::Kind;
 use crate::ops::Op;
 use crate::run::{Played, play};
+use crate::search::Callbacks;
 use crate::twilio::{Behaviour, PASSING_FAULT};
 
 /// A list, and where each job stands when nothing else goes wrong.
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(of_no_call());
     all.extend(of_delays());
     all.extend(of_company());
+    all.extend(of_evidence());
     all
 }
 
@@ -56,9 +58,9 @@ fn of_one_call() -> Vec<Scenario> {
         with("plain", Behaviour::Accept, SENT),
         with("refused", refuse(21_211, 400), Some((Status::Failed, Some(Code::Refused)))),
         with("destination off", refuse(21_408, 400), Some((Status::Dead, Some(Code::DestinationDisabled)))),
-        with("reply lost", Behaviour::ReplyLost, UNCERTAIN),
+        with("reply lost", Behaviour::ReplyLost, SENT),
         with("server error", Behaviour::Failing, UNCERTAIN),
-        with("no answer in time", Behaviour::Slow { ms: 40_000 }, UNCERTAIN),
+        with("no answer in time", Behaviour::Slow { ms: 40_000 }, SENT),
         with("slow answer", Behaviour::Slow { ms: 20_000 }, SENT),
         scenario("template", vec![Op::Publish(Kind::Template)], vec![SENT]),
         scenario(
@@ -194,6 +196,77 @@ fn of_delays() -> Vec<Scenario> {
     ]
 }
 
+/// A call of which nobody knows, and what there is to be found.
+fn of_evidence() -> Vec<Scenario> {
+    let lost = |behaviour, kind| vec![Op::Twilio(behaviour), Op::Publish(kind)];
+    let later = || vec![Op::Advance { ms: 60_000 }, Op::Publish(Kind::Plain)];
+    let after = |first: Vec<Op>, ops: Vec<Op>| [first, ops].concat();
+    let (arrive, none) = (Op::Callbacks(Callbacks::Arrive), Op::Callbacks(Callbacks::Lost));
+    // Longer than the grace, and than every search.
+    let lagging = Op::ListLag { s: 1 << 16 };
+    let scheduled = Kind::Scheduled { in_s: 600 };
+    vec![
+        scenario(
+            "found by a callback",
+            after(vec![arrive, lagging], lost(Behaviour::ReplyLost, Kind::Plain)),
+            vec![SENT],
+        ),
+        scenario(
+            "found in a list that lags",
+            after(vec![none, Op::ListLag { s: 900 }], lost(Behaviour::ReplyLost, Kind::Plain)),
+            vec![SENT],
+        ),
+        scenario(
+            "silence for ever",
+            after(vec![none, lagging], [lost(Behaviour::ReplyLost, Kind::Plain), later()].concat()),
+            vec![UNCERTAIN, SENT],
+        ),
+        scenario(
+            "no list for ever",
+            after(
+                vec![Op::ListDown { is_down: true }],
+                [lost(Behaviour::ReplyLost, Kind::Plain), later()].concat(),
+            ),
+            vec![UNCERTAIN, SENT],
+        ),
+        scenario(
+            "not taken, by all evidence",
+            after(vec![arrive], [lost(Behaviour::Failing, Kind::Plain), later()].concat()),
+            vec![SENT; 2],
+        ),
+        scenario(
+            "not taken, without a later message",
+            after(vec![arrive], lost(Behaviour::Failing, Kind::Plain)),
+            vec![UNCERTAIN],
+        ),
+        scenario(
+            "not taken, without a later callback",
+            after(vec![none], [lost(Behaviour::Failing, Kind::Plain), later()].concat()),
+            vec![UNCERTAIN, SENT],
+        ),
+        scenario(
+            "not taken, too late",
+            after(vec![arrive], [lost(Behaviour::Failing, Kind::Expiring { in_s: 600 }), later()].concat()),
+            vec![Some((Status::Expired, Some(Code::Expired))), SENT],
+        ),
+        scenario(
+            "texts that can't be told apart",
+            vec![
+                Op::Twilio(Behaviour::ReplyLost),
+                Op::Twilio(Behaviour::Failing),
+                Op::Publish(scheduled),
+                Op::Publish(scheduled),
+            ],
+            vec![UNCERTAIN; 2],
+        ),
+        scenario(
+            "sent again by policy",
+            after(vec![Op::Resend], lost(Behaviour::Failing, Kind::Plain)),
+            vec![SENT],
+        ),
+    ]
+}
+
 fn of_company() -> Vec<Scenario> {
     let two = |name, ops, ends| Scenario { name, workers: 2, ops, ends };
     let copies = |times| [vec![Op::Publish(Kind::Plain)], vec![Op::Copy { nth: 0 }; times]].concat();
@@ -244,4 +317,19 @@ fn every_scenario_ends_as_it_says() {
         assert_eq!(played.broken, [""; 0], "{}", scenario.name);
         assert_eq!(ends(&played), scenario.ends, "{}", scenario.name);
     }
+}
+
+/// At least once instead of at most once: the policy to send again doubles a text that nobody could find in time.
+#[test]
+fn only_the_policy_to_send_again_ever_doubles() {
+    let silence = |first| {
+        let ops =
+            [first, Op::ListLag { s: 1 << 16 }, Op::Twilio(Behaviour::ReplyLost), Op::Publish(Kind::Plain)];
+        let played = play(0, 1, &ops);
+        assert_eq!(played.broken, [""; 0], "{first:?}");
+        let taken = played.shared.world().twilio.seen.iter().filter(|seen| seen.is_taken()).count();
+        taken
+    };
+    assert_eq!(silence(Op::Callbacks(Callbacks::Lost)), 1);
+    assert_eq!(silence(Op::Resend), 2);
 }

@@ -68,6 +68,11 @@ impl Seen {
     }
 }
 
+/// The SID of the `number`th call, if it was taken.
+pub(crate) fn sid(number: usize) -> MessageSid {
+    MessageSid::parse(&format!("SM{number:032x}")).unwrap()
+}
+
 #[derive(Default)]
 pub(crate) struct Twilio {
     pub(crate) script: VecDeque<Behaviour>,
@@ -80,10 +85,7 @@ impl Twilio {
         let behaviour = self.script.pop_front().unwrap_or(Behaviour::Accept);
         let number = self.seen.len();
         self.seen.push(Seen { job: call.job_id, attempt: call.attempt.0, at, call: call.clone(), behaviour });
-        let accepted = || Outcome::Accepted {
-            sid: MessageSid::parse(&format!("SM{number:032x}")).unwrap(),
-            twilio_status: TwilioStatus::Queued,
-        };
+        let accepted = || Outcome::Accepted { sid: sid(number), twilio_status: TwilioStatus::Queued };
         let uncertain =
             |cause: &str, http_status| Outcome::Uncertain { cause: cause.to_owned(), http_status };
         let soon = Duration::from_millis(5);

@@ -28,6 +28,7 @@ use crate::jobs::{self, FOREIGN_SENDER, Kind, Published};
 use crate::ledger::{Ledger, PAUSE};
 use crate::limiter::Limiter;
 use crate::ops::When;
+use crate::search::Surroundings;
 use crate::twilio::Twilio;
 
 /// Workers sweep at this interval.
@@ -85,6 +86,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) twilio: Twilio,
     pub(crate) limiter: Limiter,
+    pub(crate) surroundings: Surroundings,
     pub(crate) template: String,
     pub(crate) faults: Faults,
     /// Effects so far.
@@ -114,6 +116,7 @@ impl World {
             ledger: Ledger::default(),
             twilio: Twilio::default(),
             limiter: Limiter::new(),
+            surroundings: Surroundings::default(),
             template: "Bonjour {{name}}".to_owned(),
             faults: Faults::default(),
             effects: 0,
@@ -140,6 +143,9 @@ impl World {
         }
         if !self.ledger.is_paused && self.ledger.release_line(self.clock.now()) {
             self.relay();
+        }
+        if self.next_look().is_some_and(|at| at <= Instant::now()) {
+            self.search();
         }
     }
 
@@ -174,15 +180,24 @@ impl World {
     }
 
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        [self.next_sweep(), self.broker.next_due()].into_iter().flatten().min()
+        [self.next_sweep(), self.next_look(), self.broker.next_due()].into_iter().flatten().min()
     }
 
     /// The first sweep that finds something.
     fn next_sweep(&self) -> Option<Instant> {
-        let due = self.ledger.next_due()?;
+        Some(self.instant_of(self.ledger.next_due()?))
+    }
+
+    /// The first look for evidence that is due.
+    fn next_look(&self) -> Option<Instant> {
+        Some(self.instant_of(self.ledger.next_look()?))
+    }
+
+    /// When a duty that is due then is done.
+    fn instant_of(&self, due: Timestamp) -> Instant {
         let since_start = Duration::try_from(due.duration_since(self.start)).unwrap_or_default();
         let sweeps = since_start.as_nanos().div_ceil(SWEEP_INTERVAL.as_nanos());
-        Some(self.origin + SWEEP_INTERVAL * u32::try_from(sweeps).unwrap_or(u32::MAX))
+        self.origin + SWEEP_INTERVAL * u32::try_from(sweeps).unwrap_or(u32::MAX)
     }
 
     /// The limiter's answer to a fresh message.
@@ -295,6 +310,11 @@ impl World {
         }
     }
 
+    fn is_searched(&self, job: Option<JobId>) -> bool {
+        let search = job.and_then(|job| self.ledger.searches.get(&job));
+        search.is_some_and(|search| search.next_at.is_some())
+    }
+
     /// Whether something stands for this envelope: a final state, a wake-up that the broker has, a row that
     /// the waiting room releases on time, or a burial.
     fn is_answered_for(&self, held: &Held, end: End) -> bool {
@@ -302,13 +322,16 @@ impl World {
         match (end, row) {
             (End::Buried(code), _) => self.broker.burials(&held.content).contains(&code),
             (End::Final(status), Some(row)) => row.status == status && status.is_final(),
-            (End::NotOurs, Some(row)) => row.status.is_final() || row.due_at.is_some(),
+            (End::NotOurs, Some(row)) => {
+                row.status.is_final() || row.due_at.is_some() || self.is_searched(held.job)
+            }
             (End::Waits(_), None) => self.broker.holds(held.job, None) || self.broker.is_in_hands(held.job),
             (End::Waits(code), Some(row)) => {
                 let is_on_time = row.due_at.is_some() && row.due_at <= row.not_before;
                 row.status.is_final()
                     || row.status == Status::Sending
                     || row.hold.is_some()
+                    || self.is_searched(held.job)
                     || is_on_time
                     || self.broker.holds(held.job, Some(row.turn))
                     // It stands in the line, or was pulled out of it already.

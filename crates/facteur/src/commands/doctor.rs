@@ -72,8 +72,14 @@ pub async fn run(loaded: &Loaded, output: Output) -> anyhow::Result<Exit> {
     );
     let configuration = hints(loaded).into_iter().map(|hint| finding("configuration", Verdict::Warn, hint));
     let read = finding("configuration", Verdict::Ok, "every value can be read");
-    let findings: Vec<_> =
-        [read].into_iter().chain(configuration).chain(broker).chain(database).chain(twilio).collect();
+    let findings: Vec<_> = [read]
+        .into_iter()
+        .chain(configuration)
+        .chain(broker)
+        .chain(database)
+        .chain(twilio)
+        .chain([callbacks(config.can_receive_callbacks(), config.twilio.is_on_loopback())])
+        .collect();
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     output.show(&Findings { verdict, findings }, Findings::as_text)?;
     Ok(if verdict == Verdict::Fail { Exit::NotReady } else { Exit::Done })
@@ -223,6 +229,19 @@ async fn twilio(config: &Config) -> Vec<Finding> {
     vec![account(client.check_account().await, &place)]
 }
 
+/// What the way of callbacks means for messages whose reply was lost.
+fn callbacks(can_be_received: bool, is_on_loopback: bool) -> Finding {
+    if can_be_received {
+        let says = "asked for under FACTEUR_PUBLIC_URL, and the auth token verifies them";
+        return finding("callbacks", Verdict::Ok, says);
+    }
+    // A simulator on this machine is no place that must reach us from outside.
+    let verdict = if is_on_loopback { Verdict::Ok } else { Verdict::Warn };
+    let says = "none can be received (FACTEUR_PUBLIC_URL and TWILIO_AUTH_TOKEN are both needed): a message whose \
+                reply was lost and that does not appear in Twilio's list always ends as FACTEUR_UNCERTAIN_POLICY says";
+    finding("callbacks", verdict, says)
+}
+
 fn account(checked: AccountCheck, place: &str) -> Finding {
     let (verdict, says) = match checked {
         AccountCheck::Ok { friendly_name, status, account_type } if status == ACTIVE => {
@@ -333,6 +352,15 @@ mod tests {
         let found = workers_at_work(&settings("10"), &[peer("worker", "20"), peer("web", "10")]);
         assert_eq!(found.verdict, Verdict::Warn);
         assert!(found.says.contains("worker.sender_rate: 10 here, 20 elsewhere"), "{}", found.says);
+    }
+
+    #[test]
+    fn an_integration_that_can_not_receive_callbacks_is_told_what_that_means() {
+        assert_eq!(callbacks(true, false).verdict, Verdict::Ok);
+        assert_eq!(callbacks(false, true).verdict, Verdict::Ok);
+        let deaf = callbacks(false, false);
+        assert_eq!(deaf.verdict, Verdict::Warn);
+        assert!(deaf.says.contains("FACTEUR_PUBLIC_URL") && deaf.says.contains("FACTEUR_UNCERTAIN_POLICY"));
     }
 
     #[test]

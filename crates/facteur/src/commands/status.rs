@@ -13,9 +13,12 @@ use facteur_postgres::{AHEAD_MAX, Standing};
 use serde::Serialize;
 use uuid::Uuid;
 
+mod search;
+
+use self::search::ToldSearch;
 use super::adapters;
 use crate::cli::IdArgs;
-use crate::config::Config;
+use crate::config::{Config, WorkerSection};
 use crate::exit::Exit;
 use crate::output::{Output, table};
 
@@ -35,6 +38,9 @@ struct Told {
     message: Option<ToldMessage>,
     sid: Option<String>,
     attempts: Vec<ToldAttempt>,
+    /// The search for evidence about an attempt of which nobody knew what became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<ToldSearch>,
     dead_letters: Vec<ToldLetter>,
     receipt: ToldReceipt,
     /// The line in which it waits, such as rate:+33700000001 or pause:lane:bulk.
@@ -134,7 +140,8 @@ pub async fn run(args: &IdArgs, config: &Config, output: Output) -> anyhow::Resu
     };
     let oldest_waiting_s = if story.is_unseen { oldest_waiting_s(&database).await? } else { Vec::new() };
     let receipt = receipts::facts(&database, story.id).await?;
-    output.show(&Told { oldest_waiting_s, ..Told::of(story).with_receipt(receipt) }, Told::as_text)?;
+    let told = Told { oldest_waiting_s, ..Told::of(story, &config.worker).with_receipt(receipt) };
+    output.show(&told, Told::as_text)?;
     Ok(Exit::Done)
 }
 
@@ -147,7 +154,7 @@ fn advice(code: &str) -> Option<&'static str> {
     ReasonCode::from_name(code).map(ReasonCode::advice)
 }
 
-fn next(job: &Story) -> String {
+fn next(job: &Story, worker: &WorkerSection) -> String {
     let at =
         |instant: Option<Timestamp>| instant.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
     match job.status {
@@ -159,7 +166,10 @@ fn next(job: &Story) -> String {
         Status::Sending => {
             format!("a worker has it; if nothing is heard of that one, it is looked after {}", at(job.due_at))
         }
-        Status::Uncertain => format!("evidence is looked for; the next look is {}", at(job.due_at)),
+        Status::Uncertain => match &job.search {
+            Some(search) => search::next(job, search, worker),
+            None => "evidence is looked for".to_owned(),
+        },
         Status::Sent => "nothing is left to do; a receipt of the carrier may follow".to_owned(),
         Status::Dead => {
             let remedy = advice(&job.reason).unwrap_or("Look at the dead letter.");
@@ -230,8 +240,8 @@ fn behind(fuse: &Fuse, breaker: &Breaker) -> String {
 }
 
 impl Told {
-    fn of(story: Story) -> Self {
-        let (sid, next) = (story.sid().map(str::to_owned), next(&story));
+    fn of(story: Story, worker: &WorkerSection) -> Self {
+        let (sid, next) = (story.sid().map(str::to_owned), next(&story, worker));
         let letters = story.dead_letters.into_iter().map(|letter| ToldLetter {
             id: letter.id,
             code: letter.code,
@@ -249,6 +259,7 @@ impl Told {
             message: story.message.map(ToldMessage::of),
             sid,
             attempts: story.attempts.into_iter().map(ToldAttempt::of).collect(),
+            search: story.search.map(ToldSearch::of),
             dead_letters: letters.collect(),
             waits_for: story.hold.as_ref().map(ToString::to_string),
             pause: story.pause.map(|pause| ToldPause {
@@ -290,6 +301,7 @@ impl Told {
             lines.push(self.attempts_as_text());
         }
         lines.extend(self.receipt.as_text());
+        lines.extend(self.search.as_ref().map(ToldSearch::as_text));
         for letter in &self.dead_letters {
             let ToldLetter { id, code, state, sentence } = letter;
             lines.push(format!("dead letter {id} ({state}): {code}: {sentence}"));

@@ -5,6 +5,19 @@ use facteur_core::phone::PhoneNumber;
 use facteur_core::sender::Sender;
 
 use super::*;
+use crate::config::{Sources, load};
+use facteur_core::reconcile::Window;
+use facteur_postgres::reconciliations::SearchFacts;
+
+fn worker() -> WorkerSection {
+    let sources =
+        Sources { flags: vec!["worker.uncertain_policy=otp=resend".to_owned()], ..Sources::default() };
+    load(&sources).unwrap().config.worker
+}
+
+fn told(story: Story) -> Told {
+    Told::of(story, &worker())
+}
 
 fn attempt(number: i32, outcome: &str, code: Option<i32>, sid: Option<&str>) -> AttemptFacts {
     AttemptFacts {
@@ -57,6 +70,7 @@ fn story(status: Status, reason: ReasonCode, attempts: Vec<AttemptFacts>) -> Sto
         is_unseen: false,
         message: Some(message),
         attempts,
+        search: None,
         dead_letters: Vec::new(),
     }
 }
@@ -73,7 +87,7 @@ fn every_status_says_what_comes_next() {
         (Status::Failed, "the end"),
         (Status::Dead, "facteur dead requeue 00000000-0000-0000-0000-000000000007"),
     ] {
-        let told = Told::of(story(status, ReasonCode::Temporary, vec![]));
+        let told = told(story(status, ReasonCode::Temporary, vec![]));
         assert!(told.next.contains(expected), "{}", told.next);
     }
 }
@@ -92,7 +106,7 @@ fn a_held_message_says_which_breaker_since_when_and_when_it_is_tried_again() {
     };
     let fuse = Fuse::Integration("AC1".to_owned());
     let waiting = story(Status::Waiting, ReasonCode::BreakerOpen, vec![]);
-    let told = Told::of(Story { breaker: Some((fuse, breaker)), ..waiting });
+    let told = told(Story { breaker: Some((fuse, breaker)), ..waiting });
     for expected in ["integration AC1", "since 2026-11-20T09:58:00Z", "HTTP 503", "at 2026-11-20T10:00:04Z"] {
         assert!(told.next.contains(expected), "{}", told.next);
     }
@@ -106,7 +120,7 @@ fn the_story_tells_each_attempt_with_its_meaning_and_masks_the_number() {
         attempt(2, "refused", Some(21211), None),
         attempt(3, "accepted", None, Some(&sid)),
     ];
-    let told = Told::of(story(Status::Sent, ReasonCode::Accepted, attempts));
+    let told = told(story(Status::Sent, ReasonCode::Accepted, attempts));
     assert_eq!(told.sid.as_deref(), Some(sid.as_str()));
     assert_eq!(told.attempts[0].meaning.as_deref(), Some("something happened"));
     let meaning = twilio_errors::lookup(21211).unwrap().meaning;
@@ -118,7 +132,7 @@ fn the_story_tells_each_attempt_with_its_meaning_and_masks_the_number() {
 
 #[test]
 fn a_dead_message_says_what_a_person_can_do() {
-    let told = Told::of(story(Status::Dead, ReasonCode::DestinationDisabled, vec![]));
+    let told = told(story(Status::Dead, ReasonCode::DestinationDisabled, vec![]));
     assert!(told.next.contains(ReasonCode::DestinationDisabled.advice()), "{}", told.next);
 }
 
@@ -135,11 +149,11 @@ fn who_stands_in_a_line_hears_how_many_stand_before() {
     let mut place = Standing { line: "rate:+15005550006".to_owned(), ahead: 1_234, per_second: Some(100.0) };
     job.hold = Some(Hold::Rate(Sender::parse("+15005550006").unwrap()));
     job.standing = Some(place.clone());
-    let told = next(&job);
+    let told = next(&job, &worker());
     assert!(told.contains("behind 1234 others of its lane, about 12 s at 100/s"), "{told}");
     (place.ahead, place.per_second) = (AHEAD_MAX, None);
     job.standing = Some(place);
-    let told = next(&job);
+    let told = next(&job, &worker());
     assert!(told.contains("behind at least 10000 others of its lane; not after"), "{told}");
 }
 
@@ -152,9 +166,9 @@ fn a_missed_receipt_says_what_was_heard_and_when_twilio_is_asked() {
         at: at("2026-11-20T10:10:00Z"),
     };
     let missed = Some((1, at("2026-11-20T10:30:00Z")));
-    let told = Told::of(story(Status::Sent, ReasonCode::Accepted, Vec::new()));
-    let told = told.with_receipt(ReceiptFacts { heard: Some(heard.clone()), missed });
-    let text = told.as_text();
+    let receipt = told(story(Status::Sent, ReasonCode::Accepted, Vec::new()));
+    let receipt = receipt.with_receipt(ReceiptFacts { heard: Some(heard.clone()), missed });
+    let text = receipt.as_text();
     assert!(
         text.contains("receipt: Twilio says sent (by poll, 2026-11-20T10:10:00Z), asked for 1 time(s)"),
         "{text}"
@@ -163,9 +177,49 @@ fn a_missed_receipt_says_what_was_heard_and_when_twilio_is_asked() {
         text.ends_with("next: its receipt is missed: Twilio is asked for it at 2026-11-20T10:30:00Z"),
         "{text}"
     );
-    let told = Told::of(story(Status::Delivered, ReasonCode::Accepted, Vec::new()));
-    let text = told.with_receipt(ReceiptFacts { heard: Some(heard), missed: None }).as_text();
+    let delivered = told(story(Status::Delivered, ReasonCode::Accepted, Vec::new()));
+    let text = delivered.with_receipt(ReceiptFacts { heard: Some(heard), missed: None }).as_text();
     assert!(text.contains("(by poll, ") && text.ends_with("this is the end"), "{text}");
-    let silent = Told::of(story(Status::Sent, ReasonCode::Accepted, Vec::new()));
+    let silent = told(story(Status::Sent, ReasonCode::Accepted, Vec::new()));
     assert!(!silent.with_receipt(ReceiptFacts::default()).as_text().contains("receipt:"));
+}
+
+#[test]
+fn an_uncertain_message_tells_what_was_looked_for_and_what_happens_then() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let search = SearchFacts {
+        attempt: 2,
+        window: Window { started_at: at("2026-11-20T10:00:00Z"), ended_at: at("2026-11-20T10:00:30Z") },
+        since: at("2026-11-20T10:00:30Z"),
+        searched: Duration::from_secs(90),
+        looks: 4,
+        looked_at: Some(at("2026-11-20T10:02:00Z")),
+        next_look_at: Some(at("2026-11-20T10:03:00Z")),
+        is_later_listed: true,
+        is_later_called_back: false,
+        finding: "not in Twilio's list".to_owned(),
+        verdict: None,
+        ended_at: None,
+    };
+    let searched =
+        |search| Story { search: Some(search), ..story(Status::Uncertain, ReasonCode::Uncertain, vec![]) };
+    let text = told(searched(search.clone())).as_text();
+    for expected in [
+        "attempt 2 was uncertain from 2026-11-20T10:00:30Z",
+        "looks: 4, through 90 s",
+        "found: not in Twilio's list",
+        "in the list: yes; a callback of a later one: no",
+        "the next look is at 2026-11-20T10:03:00Z",
+        "after 1800 s of search",
+        "it is sent again, but not after 2026-11-21T10:00:00Z",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in {text}");
+    }
+    let held = SearchFacts {
+        verdict: Some("held".to_owned()),
+        ended_at: Some(at("2026-11-20T10:30:00Z")),
+        next_look_at: None,
+        ..search
+    };
+    assert!(told(searched(held)).as_text().contains("ended 2026-11-20T10:30:00Z: nobody knows"), "{text}");
 }

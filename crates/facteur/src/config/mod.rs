@@ -12,10 +12,12 @@ mod tests;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
 use facteur_core::phone::Country;
 use facteur_core::receipts::FIRST_POLL_AGE;
+use facteur_core::reconcile::{GRACE_MIN, Policies};
 use facteur_postgres::PostgresConfig;
 use secrecy::ExposeSecret;
 use url::Url;
@@ -77,8 +79,22 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     if problems.is_empty() {
         problems.extend(unusable_urls(&config));
         problems.extend(hasty_polls(&config));
+        problems.extend(short_grace(&config, &values));
     }
     if problems.is_empty() { Ok(Loaded { config, values }) } else { Err(Problems(problems)) }
+}
+
+/// Twilio's lists lag: a message that is missing in them for a short time may be there all the same.
+fn short_grace(config: &Config, values: &[Value]) -> Option<String> {
+    let is_short = config.worker.uncertain_grace < GRACE_MIN && !config.twilio.is_on_loopback();
+    let value =
+        values.iter().find(|value| value.setting.key == "worker.uncertain_grace_s").filter(|_| is_short)?;
+    Some(format!(
+        "{} is less than {} s: Twilio's lists were seen to lag by a quarter of an hour, so an absent message proves \
+         nothing before that",
+        value.place(),
+        GRACE_MIN.as_secs()
+    ))
 }
 
 /// What only those who connect can tell of a URL. Their sentences name no part of it, for it holds a password.
@@ -134,6 +150,8 @@ impl Config {
                 events: false,
                 receipt_polling: false,
                 receipt_poll_first_s: 0,
+                uncertain_policies: Policies::default(),
+                uncertain_grace: Duration::ZERO,
             },
             web: WebSection { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
             telemetry: TelemetrySection {

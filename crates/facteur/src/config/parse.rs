@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use facteur_core::gcra::Rate;
 use facteur_core::phone::Country;
+use facteur_core::reconcile::{Policies, Policy};
 use facteur_core::sender::Sender;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -86,6 +87,30 @@ pub(super) fn rate(text: &str) -> Result<Rate, String> {
     let number =
         bounded(text)?.parse::<f64>().map_err(|_| "is not a number of segments a second".to_owned())?;
     Rate::per_second(number).map_err(|why| format!("is out of range: {why}"))
+}
+
+/// One policy for all categories, or `category=policy` for some.
+pub(super) fn policies(text: &str) -> Result<Policies, String> {
+    let form =
+        "is neither hold nor resend, nor such as otp=resend,marketing=hold (otp, transactional, marketing)";
+    let policy =
+        |name: &str| [Policy::Hold, Policy::Resend].into_iter().find(|policy| policy.as_str() == name.trim());
+    let text = bounded(text)?;
+    if let Some(all) = policy(text) {
+        return Ok(Policies { otp: all, transactional: all, marketing: all });
+    }
+    let mut policies = Policies::default();
+    for part in text.split(',') {
+        let (category, name) = part.split_once('=').ok_or(form)?;
+        let place = match category.trim() {
+            "otp" => &mut policies.otp,
+            "transactional" => &mut policies.transactional,
+            "marketing" => &mut policies.marketing,
+            _ => return Err(form.to_owned()),
+        };
+        *place = policy(name).ok_or(form)?;
+    }
+    Ok(policies)
 }
 
 pub(super) fn country(text: &str) -> Result<Country, String> {

@@ -1,11 +1,13 @@
 //! The configuration as the rest of the program sees it: one struct for each section, every value checked.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use facteur_core::gcra::Rate;
 use facteur_core::job::Channel;
 use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
+use facteur_core::reconcile::Policies;
 use facteur_core::sender::Sender;
 use secrecy::SecretString;
 use url::Url;
@@ -94,6 +96,10 @@ pub struct WorkerSection {
     pub receipt_polling: bool,
     /// Age of a message at the first question, in seconds; the later ones keep their ratio to it.
     pub receipt_poll_first_s: u32,
+    /// What becomes of messages of which nobody knows whether Twilio took them, once the search ended without an answer.
+    pub uncertain_policies: Policies,
+    /// How long evidence about them is searched for.
+    pub uncertain_grace: Duration,
 }
 
 /// `[web]`
@@ -132,6 +138,15 @@ pub struct Credentials {
     pub auth: facteur_twilio::Auth,
     /// What may have signed callbacks; without any, no callback can be verified.
     pub signing_tokens: Vec<SecretString>,
+}
+
+impl Config {
+    /// Whether Twilio's callbacks can reach us and be verified: only the auth token signs them.
+    #[must_use]
+    pub fn can_receive_callbacks(&self) -> bool {
+        let has_signature = || self.twilio.credentials().is_ok_and(|found| !found.signing_tokens.is_empty());
+        self.worker.public_url.is_some() && has_signature()
+    }
 }
 
 impl WorkerSection {

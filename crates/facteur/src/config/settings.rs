@@ -1,6 +1,8 @@
 //! The one list of settings. The reader of files, environment and flags, the sample file, the reference page
 //! and `facteur config show` are all made from it: a setting that is not here does not exist.
 
+use std::time::Duration;
+
 use super::parse;
 use super::sections::Config;
 
@@ -267,6 +269,32 @@ pub const SETTINGS: &[Setting] = &[
               simulator on this machine.",
         store: |config, text| {
             parse::whole(text, 1, 86_400).map(|seconds| config.worker.receipt_poll_first_s = seconds)
+        },
+    },
+    Setting {
+        key: "worker.uncertain_policy",
+        env: "FACTEUR_UNCERTAIN_POLICY",
+        default: Some("hold"),
+        form: Form::Text,
+        secrecy: Secrecy::Public,
+        doc: "What becomes of messages of which nobody can find out whether Twilio took them: hold (a dead letter for a \
+              person, so that at most one text goes out) or resend (at least one, perhaps two), for all categories or \
+              for some: otp=resend,marketing=hold (the others are held).",
+        store: |config, text| {
+            parse::policies(text).map(|policies| config.worker.uncertain_policies = policies)
+        },
+    },
+    Setting {
+        key: "worker.uncertain_grace_s",
+        env: "FACTEUR_UNCERTAIN_GRACE_S",
+        default: Some("1800"),
+        form: Form::Whole,
+        secrecy: Secrecy::Public,
+        doc: "How long evidence about such messages is searched for before the policy decides, in seconds, 1800 to \
+              86400; from 1 on if twilio.base_url is on this machine.",
+        store: |config, text| {
+            parse::whole(text, 1, 86_400)
+                .map(|seconds| config.worker.uncertain_grace = Duration::from_secs(seconds))
         },
     },
     Setting {

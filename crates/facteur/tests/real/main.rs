@@ -25,4 +25,6 @@ mod system;
 #[cfg(test)]
 mod twilio_away;
 #[cfg(test)]
+mod uncertain;
+#[cfg(test)]
 mod work;

@@ -44,18 +44,6 @@ async fn a_throttle_storm_is_waited_out_and_counts_as_nobodys_failure() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_held_and_never_sent_again_by_itself() {
-    let lost = serde_json::json!({ "faults": { "rules": [{ "fault": "reply_lost" }], "for_requests": 3 } });
-    let system = System::with(serde_json::from_value(lost).unwrap()).await;
-    let _worker = system.worker().await;
-    system.publish_many("send.urgent", 10).await;
-    system.wait_until_final(10).await;
-    assert_eq!(system.jobs("status = 'dead' AND reason = 'uncertain'").await, 3);
-    assert_eq!(system.simulator.stats().accepted, 10, "Twilio has all ten");
-    system.assert_nothing_doubled();
-}
-
-#[tokio::test]
 async fn sigterm_while_the_database_is_away_gives_up_in_time_and_loses_nothing() {
     let system = System::new().await;
     let mut worker = system.worker().await;

@@ -21,14 +21,16 @@ async fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
     // The leases run out: an hour later, as far as the database can tell.
     system.sql("UPDATE facteur.jobs SET due_at = clock_timestamp() WHERE status = 'sending'").await;
     let cut_off = system.jobs("status = 'sending'").await;
-    let next = system.worker().await;
+    let mut environment = system.environment();
+    environment.push(("FACTEUR_UNCERTAIN_GRACE_S", "1".to_owned()));
+    let next =
+        facteur_testkit::process::Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment);
     system.wait_until_final(400).await;
-    assert_eq!(system.jobs("status = 'sent'").await, 400 - cut_off);
-    assert_eq!(system.jobs("status = 'dead' AND reason = 'uncertain'").await, cut_off);
-    assert_eq!(
-        system.count("SELECT count(*) FROM facteur.dead_letters WHERE code = 'uncertain'").await,
-        cut_off
-    );
+    // What Twilio had taken was found there; of the rest nobody can know.
+    let held = system.jobs("status = 'dead' AND reason = 'uncertain'").await;
+    assert_eq!(system.jobs("status IN ('sent', 'delivered')").await + held, 400);
+    assert!(held <= cut_off, "{held} of {cut_off}");
+    assert_eq!(i64::try_from(system.simulator.stats().accepted).unwrap(), 400 - held);
     system.assert_nothing_doubled();
     assert_discreet(&next);
 }

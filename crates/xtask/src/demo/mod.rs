@@ -130,6 +130,8 @@ impl Stage {
             ("FACTEUR_LISTEN", format!("127.0.0.1:{web_port}")),
             ("FACTEUR_PUBLIC_URL", format!("http://127.0.0.1:{web_port}")),
             ("FACTEUR_LOG", "info".to_owned()),
+            // The simulator's list doesn't lag, so that a short search tells as much as a long one.
+            ("FACTEUR_UNCERTAIN_GRACE_S", "10".to_owned()),
         ]);
         say::progress("making the tables");
         migrate(&directory, &environment).await?;
