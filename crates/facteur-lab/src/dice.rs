@@ -30,6 +30,10 @@ impl Dice {
     /// One of them; `fallback` if there is none.
     pub fn pick<T: Copy>(&mut self, from: &[T], fallback: T) -> T {
         let count = u64::try_from(from.len()).unwrap_or(1).max(1);
-        usize::try_from(self.next() % count).ok().and_then(|index| from.get(index)).copied().unwrap_or(fallback)
+        usize::try_from(self.next() % count)
+            .ok()
+            .and_then(|index| from.get(index))
+            .copied()
+            .unwrap_or(fallback)
     }
 }

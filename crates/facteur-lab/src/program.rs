@@ -96,7 +96,12 @@ impl Program {
     pub async fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
         match tokio::time::timeout(patience, self.child.wait()).await {
             Ok(status) => Ok(status?),
-            Err(_) => bail!("{} doesn't end within {} s; log: {}", self.name, patience.as_secs(), self.log.display()),
+            Err(_) => bail!(
+                "{} doesn't end within {} s; log: {}",
+                self.name,
+                patience.as_secs(),
+                self.log.display()
+            ),
         }
     }
 

@@ -161,7 +161,8 @@ impl System {
 /// If the address can't be read.
 pub async fn proxy(url: &str) -> Result<FaultProxy> {
     let url = Url::parse(url)?;
-    let host = url.host_str().and_then(|host| host.parse::<IpAddr>().ok()).unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let host =
+        url.host_str().and_then(|host| host.parse::<IpAddr>().ok()).unwrap_or(Ipv4Addr::LOCALHOST.into());
     let port = url.port().with_context(|| format!("no port in the address of {}", url.scheme()))?;
     Ok(FaultProxy::start(SocketAddr::new(host, port)).await)
 }
@@ -169,7 +170,8 @@ pub async fn proxy(url: &str) -> Result<FaultProxy> {
 /// The same address, reached through a proxy.
 fn rerouted(url: &str, proxy: &FaultProxy) -> Result<String> {
     let mut url = Url::parse(url)?;
-    let is_set = url.set_ip_host(proxy.addr().ip()).is_ok() && url.set_port(Some(proxy.addr().port())).is_ok();
+    let is_set =
+        url.set_ip_host(proxy.addr().ip()).is_ok() && url.set_port(Some(proxy.addr().port())).is_ok();
     if !is_set {
         bail!("an address of {} can't be led through a proxy", url.scheme());
     }

@@ -79,7 +79,11 @@ impl Step {
             Self::Test => test::run(root).await,
             Self::Demo => demonstration(root).await.map(|()| vec![]),
             Self::Chaos => {
-                if chaos::check(root).await? { Ok(vec![]) } else { bail!("a promise was broken") }
+                if chaos::check(root).await? {
+                    Ok(vec![])
+                } else {
+                    bail!("a promise was broken")
+                }
             }
         }
     }

@@ -108,7 +108,9 @@ fn twilio(dice: &mut Dice) -> Value {
         7 => json!({"rules": [rule("malformed_json")]}),
         8 => json!({"rules": [{"fault": "unauthorized", "probability": chance, "on": "all"}]}),
         9 => json!({"latency": {"log_normal": {"median_ms": 150.0, "sigma": 0.8}}}),
-        10 => json!({"callbacks": {"late": callback(5_000), "duplicated": callback(3_000), "out_of_order": callback(0)}}),
+        10 => {
+            json!({"callbacks": {"late": callback(5_000), "duplicated": callback(3_000), "out_of_order": callback(0)}})
+        }
         11 => json!({"callbacks": {"missing": callback(0)}, "list_lag_ms": 3_000}),
         _ => json!({"rules": [rule("reply_lost"), rule("error_503_before")], "list_lag_ms": 5_000,
                     "latency": {"uniform_ms": [0, 300]}}),
@@ -145,14 +147,18 @@ mod tests {
         let names: std::collections::BTreeSet<_> =
             plans.iter().flat_map(|plan| &plan.steps).map(|step| step.operation.name()).collect();
         assert_eq!(names.len(), 19, "{names:?}");
-        let outlasts = |step: &Step| matches!(step.operation, Operation::Freeze { for_ms, .. } if for_ms > 60_000);
+        let outlasts =
+            |step: &Step| matches!(step.operation, Operation::Freeze { for_ms, .. } if for_ms > 60_000);
         assert!(plans.iter().all(|plan| plan.steps.iter().any(outlasts)));
     }
 
     #[test]
     fn a_plan_for_a_worker_that_there_is_not_is_refused() {
         let mut plan = draw(&wish(1));
-        plan.steps.push(Step { at_ms: 7, operation: Operation::HalfClose { who: Who::Worker(3), link: Link::Broker } });
+        plan.steps.push(Step {
+            at_ms: 7,
+            operation: Operation::HalfClose { who: Who::Worker(3), link: Link::Broker },
+        });
         assert!(Plan::read(&serde_json::to_string(&plan).unwrap()).unwrap_err().contains("at 7 ms"));
     }
 }

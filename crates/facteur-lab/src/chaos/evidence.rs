@@ -55,12 +55,10 @@ pub(super) struct JobFacts {
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub(super) struct LetterFacts {
-    /// Its job, if it is known.
-    pub(super) job_id: Option<Uuid>,
+    /// The id that its envelope bore. An envelope that only borrowed the id of another job is filed without a job.
+    pub(super) id: Option<Uuid>,
     /// Why.
     pub(super) code: String,
-    /// Open, or how it was closed.
-    pub(super) state: String,
 }
 
 /// A message that the simulator took.
@@ -100,7 +98,11 @@ pub(super) struct Stats {
 ///
 /// # Errors
 /// If somebody doesn't answer.
-pub(super) async fn gather(system: &System, published: Vec<Published>, chronicle: Chronicle) -> Result<Evidence> {
+pub(super) async fn gather(
+    system: &System,
+    published: Vec<Published>,
+    chronicle: Chronicle,
+) -> Result<Evidence> {
     let client = sql::connect(system).await?;
     let question = "SELECT j.id, j.status, j.reason, j.failures, \
              (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = j.id \
@@ -119,8 +121,11 @@ pub(super) async fn gather(system: &System, published: Vec<Published>, chronicle
         jobs.insert(row.try_get(0)?, facts);
     }
     let mut letters = Vec::new();
-    for row in client.query("SELECT job_id, code, state FROM facteur.dead_letters", &[]).await? {
-        letters.push(LetterFacts { job_id: row.try_get(0)?, code: row.try_get(1)?, state: row.try_get(2)? });
+    let question =
+        "SELECT coalesce(job_id::text, headers ->> 'property:message_id'), code FROM facteur.dead_letters";
+    for row in client.query(question, &[]).await? {
+        let id: Option<String> = row.try_get(0)?;
+        letters.push(LetterFacts { id: id.and_then(|id| Uuid::parse_str(&id).ok()), code: row.try_get(1)? });
     }
     let (_, outbox) = sql::unrest(&client).await?;
     let stats = http::get(format!("{}/_sim/stats", system.simulator_url())).await?;
@@ -144,7 +149,8 @@ async fn accepted(system: &System) -> Result<Vec<Accepted>> {
         let after = all.last().map_or(0, |last| last.ordinal);
         let url = format!("{}/_sim/messages?after={after}&limit={PAGE}", system.simulator_url());
         let mut page: Value = http::get(url).await?;
-        let page: Vec<Accepted> = serde_json::from_value(page["messages"].take()).context("the simulator's page")?;
+        let page: Vec<Accepted> =
+            serde_json::from_value(page["messages"].take()).context("the simulator's page")?;
         if page.is_empty() {
             return Ok(all);
         }

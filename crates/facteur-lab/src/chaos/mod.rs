@@ -74,7 +74,11 @@ pub struct Options {
 
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text.parse().map_err(|_| "is no number")?;
-    if (0.05..=1_440.0).contains(&minutes) { Ok(minutes) } else { Err("must be between 0.05 and 1440".to_owned()) }
+    if (0.05..=1_440.0).contains(&minutes) {
+        Ok(minutes)
+    } else {
+        Err("must be between 0.05 and 1440".to_owned())
+    }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -106,7 +110,11 @@ fn plans(options: &Options) -> Result<Vec<(String, Plan)>> {
     if let Some(path) = &options.plan {
         return Ok(vec![("plan".to_owned(), read(path)?)]);
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a day in milliseconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most a day in milliseconds"
+    )]
     let storm_ms = (options.minutes * 60_000.0) as u64;
     let weather = Weather {
         lost_replies_percent: options.lost_replies,

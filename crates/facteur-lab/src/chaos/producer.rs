@@ -10,7 +10,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::traffic::{Job, Stream, jobs};
-use crate::clock::{self, Micros};
+use crate::clock;
 
 const CONFIRM_MAX: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(100);
@@ -20,8 +20,6 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Published {
     /// What was published.
     pub(super) job: Job,
-    /// When.
-    pub(super) at: Micros,
     /// Whether the broker answers for it.
     pub(super) is_confirmed: bool,
 }
@@ -88,9 +86,10 @@ impl Producer {
             open.push((confirm.await?, job));
         }
         for (confirm, job) in open {
-            let answer = tokio::time::timeout(CONFIRM_MAX, confirm).await.context("no confirm within 30 s")??;
+            let answer =
+                tokio::time::timeout(CONFIRM_MAX, confirm).await.context("no confirm within 30 s")??;
             let is_confirmed = matches!(answer, Confirmation::Ack(_));
-            let published = Published { job, at: clock::now(), is_confirmed };
+            let published = Published { job, is_confirmed };
             self.published.lock().unwrap_or_else(PoisonError::into_inner).push(published);
         }
         Ok(())

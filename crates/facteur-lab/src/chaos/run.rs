@@ -61,7 +61,11 @@ async fn storm(stage: &mut Stage, plan: &Plan, producer: &Producer) -> Result<()
         if is_end {
             stage.undo(&step.operation).await?;
         } else {
-            say::progress(&format!("{:>7.1} s  {}", began.elapsed().as_secs_f64(), serde_json::to_string(step)?));
+            say::progress(&format!(
+                "{:>7.1} s  {}",
+                began.elapsed().as_secs_f64(),
+                serde_json::to_string(step)?
+            ));
             stage.perform(u64::try_from(index)?, &step.operation, producer, plan.seed).await?;
         }
     }
@@ -95,7 +99,9 @@ async fn rest(stage: &Stage, is_patient: bool) -> Result<bool> {
             return Ok(true);
         }
         if told != Some((jobs, outbox, envelopes)) {
-            say::progress(&format!("{jobs} jobs, {outbox} publications and {envelopes} envelopes are on their way"));
+            say::progress(&format!(
+                "{jobs} jobs, {outbox} publications and {envelopes} envelopes are on their way"
+            ));
             told = Some((jobs, outbox, envelopes));
         }
         if !is_patient && began.elapsed() > CALM_BEFORE_HASTE {

@@ -16,7 +16,8 @@ use crate::system::System;
 const CONSUMED_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The states that a job does not leave by itself.
-pub(super) const FINAL: &str = "('sent', 'delivered', 'read', 'undelivered', 'failed', 'expired', 'canceled', 'suppressed', 'dead')";
+pub(super) const FINAL: &str =
+    "('sent', 'delivered', 'read', 'undelivered', 'failed', 'expired', 'canceled', 'suppressed', 'dead')";
 
 /// A new connection: one that was kept would be ended with those of the workers.
 ///
@@ -109,7 +110,9 @@ pub(super) async fn wait_until_consumed(system: &System, workers: usize) -> Resu
     loop {
         // A queue that is not there yet is an error, too.
         let consumed = queues(system).await.is_ok_and(|queues| {
-            queues.values().all(|(_, consumers)| usize::try_from(*consumers).is_ok_and(|count| count >= workers))
+            queues
+                .values()
+                .all(|(_, consumers)| usize::try_from(*consumers).is_ok_and(|count| count >= workers))
         });
         if consumed {
             return Ok(());

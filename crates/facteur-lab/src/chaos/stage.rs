@@ -126,7 +126,13 @@ impl Stage {
     ///
     /// # Errors
     /// If our own means fail; a process that does is in the chronicle.
-    pub(super) async fn perform(&mut self, step: u64, operation: &Operation, producer: &Producer, seed: u64) -> Result<()> {
+    pub(super) async fn perform(
+        &mut self,
+        step: u64,
+        operation: &Operation,
+        producer: &Producer,
+        seed: u64,
+    ) -> Result<()> {
         self.look();
         *self.chronicle.operations.entry(operation.name()).or_default() += 1;
         if let Some(for_ms) = holds_up(operation) {
@@ -146,7 +152,8 @@ impl Stage {
             Operation::EndSessions => sql::end_sessions(&self.system).await?,
             Operation::Twilio { faults, .. } => self.faults(Some(faults)).await?,
             Operation::Rate { sender, rate } => {
-                let set = "UPDATE facteur.senders SET rate = $2, updated_at = clock_timestamp() WHERE address = $1";
+                let set =
+                    "UPDATE facteur.senders SET rate = $2, updated_at = clock_timestamp() WHERE address = $1";
                 sql::execute(&self.system, set, &[sender, rate]).await?;
                 self.chronicle.rates.push((clock::now(), sender.clone(), *rate));
             }
@@ -177,7 +184,10 @@ impl Stage {
             Operation::Stall { who, link, .. } => self.actor(*who)?.link(*link).resume(),
             Operation::Delay { who, link, .. } => self.actor(*who)?.link(*link).delay(Duration::ZERO),
             Operation::Twilio { .. } => self.faults(None).await?,
-            Operation::HalfClose { .. } | Operation::EndSessions | Operation::Rate { .. } | Operation::Burst { .. } => {}
+            Operation::HalfClose { .. }
+            | Operation::EndSessions
+            | Operation::Rate { .. }
+            | Operation::Burst { .. } => {}
         }
         Ok(())
     }
@@ -218,7 +228,9 @@ impl Stage {
                 match program.wait(STOP_MAX).await {
                     Ok(status) if status.success() => {}
                     Ok(status) if status.signal() == Some(15) && age < BIRTH_MAX => {}
-                    Ok(status) => misbehaved.push(format!("{}: asked to end, it ended with {status}", actor.name)),
+                    Ok(status) => {
+                        misbehaved.push(format!("{}: asked to end, it ended with {status}", actor.name))
+                    }
                     Err(error) => misbehaved.push(format!("{error:#}")),
                 }
             }
@@ -273,7 +285,8 @@ fn weather(weather: Weather, is_storm: bool) -> Value {
 /// One fault plan under another: rules after its rules, the rest where it is silent or milder.
 fn under(weather: &Value, operation: &Value) -> Value {
     let mut plan = if operation.is_object() { operation.clone() } else { json!({}) };
-    let rules = [operation, weather].into_iter().filter_map(|plan| plan["rules"].as_array().cloned()).flatten();
+    let rules =
+        [operation, weather].into_iter().filter_map(|plan| plan["rules"].as_array().cloned()).flatten();
     plan["rules"] = Value::Array(rules.collect());
     let lag = [operation, weather].into_iter().filter_map(|plan| plan["list_lag_ms"].as_u64()).max();
     plan["list_lag_ms"] = json!(lag.unwrap_or(0));
@@ -292,7 +305,14 @@ async fn web(system: &System) -> Result<(Actor, String)> {
     let mut environment = system.environment(Some(&links))?;
     environment.push(("FACTEUR_LISTEN", format!("127.0.0.1:{port}")));
     links.twilio = callbacks;
-    let actor = Actor { name: "web".to_owned(), arguments: &["web"], environment, links, running: None, leaving: vec![] };
+    let actor = Actor {
+        name: "web".to_owned(),
+        arguments: &["web"],
+        environment,
+        links,
+        running: None,
+        leaving: vec![],
+    };
     Ok((actor, public_url))
 }
 

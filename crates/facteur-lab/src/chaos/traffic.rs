@@ -89,7 +89,9 @@ pub(super) fn jobs(stream: Stream<'_>, index: u64, now: Micros) -> Vec<Job> {
 }
 
 fn good(dice: &mut Dice, stream: Stream<'_>, index: u64, now: Micros) -> Job {
-    let id = Builder::from_random_bytes(u128::from(dice.next()).wrapping_shl(64).wrapping_add(u128::from(dice.next())).to_be_bytes());
+    let id = Builder::from_random_bytes(
+        u128::from(dice.next()).wrapping_shl(64).wrapping_add(u128::from(dice.next())).to_be_bytes(),
+    );
     let (number, seed) = (stream.number, stream.seed);
     let mut text = format!("Chaos {seed}-{number}-{index}");
     if dice.between(0, 9) == 0 {
@@ -157,7 +159,8 @@ mod tests {
 
     fn all(seed: u64) -> Vec<Job> {
         let steady = (0..2_000).flat_map(|index| jobs(Stream { seed, number: 0, sender: None }, index, 0));
-        let burst = (0..200).flat_map(|index| jobs(Stream { seed, number: 3, sender: Some(LIMITED) }, index, 0));
+        let burst =
+            (0..200).flat_map(|index| jobs(Stream { seed, number: 3, sender: Some(LIMITED) }, index, 0));
         steady.chain(burst).collect()
     }
 

@@ -46,9 +46,8 @@ const FINAL: [&str; 9] =
 #[must_use]
 pub(super) fn judge(evidence: &Evidence) -> Vec<Complaint> {
     let case = Case::of(evidence);
-    let rules: [fn(&Case<'_>) -> Vec<Complaint>; 10] = [
-        lost, unfinished, doubled, ends, believed, reasons, instants, rates, failures, leftovers,
-    ];
+    let rules: [fn(&Case<'_>) -> Vec<Complaint>; 10] =
+        [lost, unfinished, doubled, ends, believed, reasons, instants, rates, failures, leftovers];
     rules.iter().flat_map(|rule| rule(&case)).collect()
 }
 
@@ -66,7 +65,7 @@ impl<'a> Case<'a> {
     }
 
     fn letters(&self, id: Uuid) -> impl Iterator<Item = &'a str> {
-        let of_job = self.evidence.letters.iter().filter(move |letter| letter.job_id == Some(id));
+        let of_job = self.evidence.letters.iter().filter(move |letter| letter.id == Some(id));
         of_job.map(|letter| letter.code.as_str())
     }
 
@@ -112,7 +111,10 @@ fn doubled(case: &Case<'_>) -> Vec<Complaint> {
     let stats = &case.evidence.stats;
     let copies = stats.duplicates_by_recipient_and_text.max(stats.duplicates_by_message_id);
     let strangers = case.taken.iter().filter(|(_, published)| published.is_none()).count();
-    for (count, what) in [(copies, "copies were counted by the simulator"), (to_u64(strangers), "texts went out that nobody published")] {
+    for (count, what) in [
+        (copies, "copies were counted by the simulator"),
+        (to_u64(strangers), "texts went out that nobody published"),
+    ] {
         if count > 0 {
             complaints.push(Complaint { rule: "doubled", sentence: format!("{count} {what}"), ids: vec![] });
         }
@@ -138,13 +140,15 @@ fn ends(case: &Case<'_>) -> Vec<Complaint> {
         let expires = published.job.expires_at.is_some();
         let is_right = match published.job.kind {
             Kind::Good => job.is_some_and(|job| is_good_end(job, expires)),
-            Kind::Refused => job.is_some_and(|job| {
-                matches!(job.status.as_str(), "failed" | "suppressed") || is_held(job)
-            }),
-            Kind::Bad(code) => job.is_none() && case.letters(**id).any(|found| found == code),
-            Kind::Conflict => {
-                job.is_some_and(|job| is_good_end(job, expires)) && case.letters(**id).any(|code| code == "id_conflict" || code == "uncertain")
+            Kind::Refused => {
+                job.is_some_and(|job| matches!(job.status.as_str(), "failed" | "suppressed") || is_held(job))
             }
+            Kind::Bad(code) => job.is_none() && case.letters(**id).any(|found| found == code),
+            // A held job has its letter already; whatever else bears its id is counted there.
+            Kind::Conflict => job.is_some_and(|job| {
+                is_good_end(job, expires)
+                    && (is_held(job) || case.letters(**id).any(|code| code == "id_conflict"))
+            }),
         };
         !is_nowhere && !is_right && job.is_none_or(|job| FINAL.contains(&job.status.as_str()))
     });
@@ -172,15 +176,25 @@ fn believed(case: &Case<'_>) -> Vec<Complaint> {
         job.is_none_or(|job| !WITH_TWILIO.contains(&job.status.as_str()) && !is_held(job))
     });
     let claimed = case.evidence.jobs.iter().filter(|(id, job)| {
-        matches!(job.status.as_str(), "sent" | "delivered" | "read" | "undelivered") && !taken.contains_key(id)
+        matches!(job.status.as_str(), "sent" | "delivered" | "read" | "undelivered")
+            && !taken.contains_key(id)
     });
     let misnamed = case.evidence.jobs.iter().filter(|(id, job)| {
         let theirs = taken.get(id).map(Vec::as_slice).unwrap_or_default();
         job.sids.iter().any(|sid| !theirs.contains(&sid.as_str()))
     });
-    let mut complaints = about("believed", "messages are with Twilio, but their jobs say otherwise", denied.copied());
-    complaints.extend(about("believed", "jobs are sent, but Twilio has no such message", claimed.map(|(id, _)| *id)));
-    complaints.extend(about("believed", "jobs have a SID of no message of theirs", misnamed.map(|(id, _)| *id)));
+    let mut complaints =
+        about("believed", "messages are with Twilio, but their jobs say otherwise", denied.copied());
+    complaints.extend(about(
+        "believed",
+        "jobs are sent, but Twilio has no such message",
+        claimed.map(|(id, _)| *id),
+    ));
+    complaints.extend(about(
+        "believed",
+        "jobs have a SID of no message of theirs",
+        misnamed.map(|(id, _)| *id),
+    ));
     complaints
 }
 
@@ -195,12 +209,22 @@ fn reasons(case: &Case<'_>) -> Vec<Complaint> {
         .collect();
     let mut complaints: Vec<Complaint> = unknown
         .iter()
-        .map(|code| Complaint { rule: "reasons", sentence: format!("a dead letter has the code {code:?}"), ids: vec![] })
+        .map(|code| Complaint {
+            rule: "reasons",
+            sentence: format!("a dead letter has the code {code:?}"),
+            ids: vec![],
+        })
         .collect();
-    let silent = case.evidence.jobs.iter().filter(|(id, job)| {
-        job.status == "dead" && !case.letters(**id).any(|code| code == job.reason)
-    });
-    complaints.extend(about("reasons", "dead jobs have no dead letter that says why", silent.map(|(id, _)| *id)));
+    let silent = case
+        .evidence
+        .jobs
+        .iter()
+        .filter(|(id, job)| job.status == "dead" && !case.letters(**id).any(|code| code == job.reason));
+    complaints.extend(about(
+        "reasons",
+        "dead jobs have no dead letter that says why",
+        silent.map(|(id, _)| *id),
+    ));
     complaints
 }
 
@@ -246,12 +270,14 @@ pub(super) fn worst_windows(evidence: &Evidence) -> BTreeMap<String, Worst> {
 
 /// No sender exceeds its rate.
 fn rates(case: &Case<'_>) -> Vec<Complaint> {
-    let exceeded = worst_windows(case.evidence).into_iter().filter(|(_, worst)| worst.segments > worst.allowed);
+    let exceeded =
+        worst_windows(case.evidence).into_iter().filter(|(_, worst)| worst.segments > worst.allowed);
     exceeded
         .map(|(sender, worst)| {
             let Worst { segments, allowed, rate, .. } = worst;
-            let sentence =
-                format!("{sender} sent {segments} segments within a second; at {rate} a second, {allowed} are allowed");
+            let sentence = format!(
+                "{sender} sent {segments} segments within a second; at {rate} a second, {allowed} are allowed"
+            );
             Complaint { rule: "rates", sentence, ids: vec![] }
         })
         .collect()

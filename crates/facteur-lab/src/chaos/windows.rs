@@ -44,7 +44,9 @@ pub(super) fn worst(
             first += 1;
         }
         let is_held_up = held_up.iter().any(|(from, to)| *from <= *at && at - SECOND <= to + AFTERMATH);
-        let Some(rate) = highest(rates, at - SECOND - CHANGE_MAX, *at).filter(|_| !is_held_up) else { continue };
+        let Some(rate) = highest(rates, at - SECOND - CHANGE_MAX, *at).filter(|_| !is_held_up) else {
+            continue;
+        };
         let window = Worst { segments, allowed: allowed(rate, segments_max), rate, at_us: *at };
         let excess = |window: &Worst| i64::from(window.segments) - i64::from(window.allowed);
         if worst.as_ref().is_none_or(|worst| excess(&window) > excess(worst)) {
@@ -57,7 +59,11 @@ pub(super) fn worst(
 /// Rate and burst, the burst being at least the largest message, and what the ways differ by.
 fn allowed(rate: f64, segments_max: u32) -> u32 {
     let burst = (rate * BLOCK_S).max(f64::from(segments_max));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is between 0 and 100,000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is between 0 and 100,000"
+    )]
     let whole = (rate + burst + rate * JITTER_S).ceil() as u32;
     whole
 }
