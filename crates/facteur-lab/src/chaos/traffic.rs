@@ -75,7 +75,8 @@ pub(super) fn jobs(stream: Stream<'_>, index: u64, now: Micros) -> Vec<Job> {
         6 => {
             let text = format!("{} (not the same)", job.text);
             let body = json!({"to": job.to, "body": text}).to_string().into_bytes();
-            let other = Job { kind: Kind::Conflict, body, text, ..job.clone() };
+            let other =
+                Job { kind: Kind::Conflict, body, text, send_at: None, expires_at: None, ..job.clone() };
             vec![Job { kind: Kind::Conflict, ..job }, other]
         }
         7 => vec![bad(&mut dice, job)],

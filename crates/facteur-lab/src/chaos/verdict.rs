@@ -137,7 +137,7 @@ fn ends(case: &Case<'_>) -> Vec<Complaint> {
         let job = case.evidence.jobs.get(id);
         // What is nowhere at all is lost, and told as that.
         let is_nowhere = job.is_none() && case.letters(**id).next().is_none();
-        let expires = published.job.expires_at.is_some();
+        let expires = copies.iter().any(|published| published.job.expires_at.is_some());
         let is_right = match published.job.kind {
             Kind::Good => job.is_some_and(|job| is_good_end(job, expires)),
             Kind::Refused => {
