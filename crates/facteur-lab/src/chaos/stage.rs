@@ -23,7 +23,7 @@ use crate::{http, say};
 /// A process that is asked to end has 30 s for its calls, and some for the rest.
 const STOP_MAX: Duration = Duration::from_secs(60);
 /// A process that is asked to end before it has taken its signals in hand just ends.
-const BIRTH_MAX: Duration = Duration::from_secs(3);
+const BIRTH_MAX: Duration = Duration::from_secs(15);
 
 /// What was done, and what else the verdict must know.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,6 @@ pub(super) struct Stage {
     workers: Vec<Actor>,
     web: Option<Actor>,
     weather: Value,
-    is_storm: bool,
     /// What has happened so far.
     pub(super) chronicle: Chronicle,
 }
@@ -92,7 +91,7 @@ impl Stage {
         let rates = RATES.iter().map(|(sender, rate)| (now, (*sender).to_owned(), *rate)).collect();
         let chronicle = Chronicle { rates, ..Chronicle::default() };
         let weather = weather(plan.weather, true);
-        let mut stage = Self { system, workers, web, weather, is_storm: true, chronicle };
+        let mut stage = Self { system, workers, web, weather, chronicle };
         stage.faults(None).await?;
         stage.start_all()?;
         sql::wait_until_consumed(&stage.system, plan.workers).await?;
@@ -207,7 +206,6 @@ impl Stage {
                 link.heal().await;
             }
         }
-        self.is_storm = false;
         self.weather = weather(weather_of, false);
         self.faults(None).await?;
         self.start_all()
