@@ -92,6 +92,9 @@ pub(crate) async fn opt_out(State(sim): Sim, body: Bytes) -> Result<StatusCode, 
 pub(crate) struct Recent {
     #[serde(default)]
     limit: Option<usize>,
+    /// Only messages with a higher ordinal, the oldest first: the way to read all of them, page by page.
+    #[serde(default)]
+    after: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -99,17 +102,31 @@ struct RecentView<'a> {
     #[serde(flatten)]
     message: MessageView<'a>,
     status_callback: Option<&'a str>,
+    ordinal: u64,
+    /// What it cost of its sender's rate.
+    segments: u32,
+    /// When its request had arrived, in microseconds since 1970.
+    arrived_at_us: i64,
 }
 
-/// The latest messages of all accounts, with their status callbacks.
+/// The latest messages of all accounts, or the first after one, with their status callbacks.
 pub(crate) async fn recent(State(sim): Sim, Query(recent): Query<Recent>) -> Json<serde_json::Value> {
     let limit = recent.limit.unwrap_or(RECENT_DEFAULT).min(RECENT_MAX);
-    let mut latest = sim.store.find(|_| true);
+    let mut latest = sim.store.find(|message| recent.after.is_none_or(|after| message.ordinal > after));
+    if recent.after.is_some() {
+        latest.reverse();
+    }
     latest.truncate(limit);
     let now = sim.clock.now();
     let messages = sim.store.pick(&latest, |message| {
         let status_callback = message.status_callback.as_deref();
-        json!(RecentView { message: message.view(now), status_callback })
+        json!(RecentView {
+            message: message.view(now),
+            status_callback,
+            ordinal: message.ordinal,
+            segments: message.segments,
+            arrived_at_us: message.created_at.timestamp().as_microsecond(),
+        })
     });
     Json(json!({ "messages": messages }))
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use tokio::time::Instant;
 
-use crate::{cargo, demo, rules, say, test, tidy};
+use crate::{cargo, chaos, demo, rules, say, test, tidy};
 
 /// A step; they run in this order, the quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Test,
     /// The demo's sums add up.
     Demo,
+    /// The promises hold while everything breaks: three seeds, and the plans that found bugs.
+    Chaos,
 }
 
 /// Runs the named steps, or all if none is named, until one fails; ends with the steps, how long they took, and
@@ -76,6 +78,13 @@ impl Step {
             Self::Deny => deny(root),
             Self::Test => test::run(root).await,
             Self::Demo => demonstration(root).await.map(|()| vec![]),
+            Self::Chaos => {
+                if chaos::check(root).await? {
+                    Ok(vec![])
+                } else {
+                    bail!("a promise was broken")
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: everything that a developer of Facteur types, and all that CI runs.
 
 mod cargo;
+mod chaos;
 mod check;
 mod demo;
 mod env;
@@ -34,6 +35,8 @@ enum Task {
     Services(ServicesTask),
     /// Show the whole system at work: jobs, faults, retries, outcomes that add up.
     Demo(demo::Options),
+    /// Break everything at random, let it come to rest, and count: nothing lost, nothing doubled, no limit exceeded.
+    Chaos(chaos::Options),
     /// Run every test, with the services that they need.
     Test,
     /// Run all that CI runs, or only some steps of it.
@@ -78,6 +81,7 @@ async fn run(task: Task) -> Result<bool> {
         Task::Services(ServicesTask::Down) => services::down(&root).await.map(|()| true),
         Task::Services(ServicesTask::Status) => services::status(&root).await,
         Task::Demo(options) => demo::run(&root, &options).await,
+        Task::Chaos(options) => chaos::run(&root, &options).await,
         Task::Test => {
             test::run(&root).await?.iter().for_each(|line| say::result(line));
             Ok(true)

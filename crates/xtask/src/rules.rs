@@ -16,14 +16,14 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("facteur-twilio", &["facteur-amqp", "facteur-postgres", "facteur-worker", "lapin", "tokio-postgres"]),
     ("facteur-worker", &["axum", "facteur-web"]),
     ("facteur-web", &["facteur-worker", "facteur-amqp", "lapin"]),
-    ("facteur", &["facteur-testkit", "twilio-sim", "xtask"]),
+    ("facteur", &["facteur-lab", "facteur-testkit", "twilio-sim", "xtask"]),
 ];
 
 /// Who alone may name a library, test dependencies aside.
 const OWNED: [(&str, &[&str]); 6] = [
-    ("anyhow", &["facteur", "xtask"]),
-    ("lapin", &["facteur-amqp", "xtask"]),
-    ("tokio-postgres", &["facteur-postgres", "facteur-testkit", "xtask"]),
+    ("anyhow", &["facteur", "facteur-lab", "xtask"]),
+    ("lapin", &["facteur-amqp", "facteur-lab", "xtask"]),
+    ("tokio-postgres", &["facteur-lab", "facteur-postgres", "facteur-testkit", "xtask"]),
     ("reqwest", &["facteur-twilio", "twilio-sim"]),
     ("axum", &["facteur", "facteur-web", "twilio-sim"]),
     ("hyper", &["facteur-web"]),

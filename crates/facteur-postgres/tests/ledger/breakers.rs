@@ -11,7 +11,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use facteur_postgres::{breakers, sweep};
 
-use crate::fixture::{Fixture, finish, in_s, row};
+use crate::fixture::{ACCOUNT, Fixture, finish, in_s, row};
 
 fn account() -> Fuse {
     Fuse::Integration("AC1".to_owned())
@@ -107,9 +107,9 @@ async fn a_job_that_outlives_its_deadline_in_line_expires_and_leaves_the_line() 
     let fixture = Fixture::new().await;
     let job = JobRow { deadline: in_s(600), ..row() };
     hold(&fixture, &job, account()).await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().expired, 0);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().expired, 0);
     fixture.sql("UPDATE facteur.jobs SET deadline = clock_timestamp(), due_at = clock_timestamp()").await;
-    assert_eq!(sweep(&fixture.database, true).await.unwrap().expired, 1);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().expired, 1);
     assert_eq!(fixture.status(&job).await, "expired");
     assert_eq!(breakers::waiting(&fixture.database, &account()).await.unwrap(), 0);
 }

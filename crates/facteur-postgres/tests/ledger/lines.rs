@@ -4,7 +4,7 @@ use facteur_core::sender::Sender;
 use facteur_postgres::lines::{self, LineKind, release};
 use facteur_postgres::sweep;
 
-use crate::fixture::Fixture;
+use crate::fixture::{ACCOUNT, Fixture};
 
 fn paused_bulk() -> Hold {
     Hold::Pause(Scope::Lane(Lane::Bulk))
@@ -118,7 +118,7 @@ async fn what_expires_in_a_line_leaves_it_and_so_does_what_has_ended_otherwise()
              (SELECT id FROM facteur.jobs ORDER BY in_line_since DESC LIMIT 1)",
         )
         .await;
-    assert_eq!(sweep(&fixture.database, false).await.unwrap().expired, 1);
+    assert_eq!(sweep(&fixture.database, ACCOUNT, false).await.unwrap().expired, 1);
     assert_eq!(lines::count(&fixture.database, LineKind::Pause).await.unwrap(), 2);
     release(&fixture.database, &paused_bulk(), 1_000).await.unwrap();
     assert!(lines::list(&fixture.database, LineKind::Pause).await.unwrap().is_empty());

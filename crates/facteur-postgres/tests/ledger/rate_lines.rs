@@ -10,7 +10,7 @@ use facteur_core::limits::{SLOT_HORIZON, SLOT_LOOKAHEAD};
 use facteur_core::status::Status;
 use facteur_postgres::{RateLines, sweep};
 
-use crate::fixture::{Fixture, in_s, row};
+use crate::fixture::{ACCOUNT, Fixture, in_s, row};
 use crate::slots::{rate, sender, set_ahead};
 
 const ALL: Capacity = Capacity { urgent: 64, normal: 64, bulk: 64 };
@@ -147,7 +147,7 @@ async fn what_was_pulled_by_a_worker_that_died_is_woken_and_who_expires_leaves_t
     fixture
         .sql(&format!("UPDATE facteur.jobs SET due_at = clock_timestamp() WHERE id = '{}'", pulled.id))
         .await;
-    let swept = sweep(&fixture.database, true).await.unwrap();
+    let swept = sweep(&fixture.database, ACCOUNT, true).await.unwrap();
     assert_eq!((swept.woken, swept.expired), (1, 1));
     assert_eq!(fixture.count("SELECT count(*) FROM facteur.jobs WHERE waits_for IS NOT NULL").await, 0);
 }

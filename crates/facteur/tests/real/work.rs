@@ -36,6 +36,27 @@ async fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_frozen_past_its_leases_and_comes_back_doubles_nothing() {
+    let system = System::with(slow(30)).await;
+    let frozen = system.worker().await;
+    system.publish_many("send.normal", 400).await;
+    system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 50).await;
+    frozen.freeze();
+    // The leases run out: an hour later, as far as the database can tell.
+    system.sql("UPDATE facteur.jobs SET due_at = clock_timestamp() WHERE status = 'sending'").await;
+    let _next = system.worker().await;
+    system
+        .wait_for("SELECT count(*) FROM facteur.dead_letters WHERE code = 'uncertain'", |held| held > 0)
+        .await;
+    frozen.thaw();
+    system.wait_until_final(400).await;
+    // What it knows when it comes back is recorded, and closes what was held.
+    let taken = i64::try_from(system.simulator.stats().accepted).unwrap();
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", taken).await;
+    system.assert_nothing_doubled();
+}
+
+#[tokio::test]
 async fn sigterm_finishes_the_calls_leaves_nothing_uncertain_and_exits_with_0() {
     let system = System::with(slow(200)).await;
     let mut worker = system.worker().await;

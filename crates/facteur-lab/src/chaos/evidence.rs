@@ -1,0 +1,159 @@
+//! What can be seen from outside when everything is at rest: the tables, the simulator's own record, the queues.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::producer::Published;
+use super::sql;
+use super::stage::Chronicle;
+use crate::clock::Micros;
+use crate::http;
+use crate::system::System;
+
+const PAGE: usize = 1_000;
+
+/// Everything that the verdict is made from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Evidence {
+    /// What was published, in order.
+    pub(super) published: Vec<Published>,
+    /// The jobs.
+    pub(super) jobs: BTreeMap<Uuid, JobFacts>,
+    /// The dead letters.
+    pub(super) letters: Vec<LetterFacts>,
+    /// What the simulator took, in order.
+    pub(super) accepted: Vec<Accepted>,
+    /// What the simulator counted.
+    pub(super) stats: Stats,
+    /// What is left in each queue.
+    pub(super) queues: BTreeMap<String, u32>,
+    /// What is left in the outbox.
+    pub(super) outbox: i64,
+    /// What was done.
+    pub(super) chronicle: Chronicle,
+}
+
+/// A job's row.
+#[derive(Debug, Clone)]
+pub(super) struct JobFacts {
+    /// Its status.
+    pub(super) status: String,
+    /// Why.
+    pub(super) reason: String,
+    /// Counted failures.
+    pub(super) failures: i32,
+    /// Attempts whose outcome may be counted as a failure: another try was decided, or nobody knew.
+    pub(super) countable: i64,
+    /// The SIDs of its attempts.
+    pub(super) sids: Vec<String>,
+}
+
+/// A dead letter.
+#[derive(Debug, Clone)]
+pub(super) struct LetterFacts {
+    /// The id that its envelope bore. An envelope that only borrowed the id of another job is filed without a job.
+    pub(super) id: Option<Uuid>,
+    /// Why.
+    pub(super) code: String,
+}
+
+/// A message that the simulator took.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Accepted {
+    /// Its SID.
+    pub(super) sid: String,
+    /// Its sender.
+    pub(super) from: String,
+    /// Its recipient.
+    pub(super) to: String,
+    /// Its text.
+    pub(super) body: String,
+    /// What it cost of the sender's rate.
+    pub(super) segments: u32,
+    /// When its request had arrived.
+    pub(super) arrived_at_us: Micros,
+    ordinal: u64,
+}
+
+/// What the simulator counted.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Stats {
+    /// Messages that were created.
+    pub(super) accepted: u64,
+    /// Copies beyond the first of a recipient and text.
+    pub(super) duplicates_by_recipient_and_text: u64,
+    /// Copies beyond the first of a message id in the callback's address.
+    pub(super) duplicates_by_message_id: u64,
+    /// A counter of copies is full.
+    pub(super) duplicates_incomplete: bool,
+    /// Faults by name.
+    pub(super) faults_injected: BTreeMap<String, u64>,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// If somebody doesn't answer.
+pub(super) async fn gather(
+    system: &System,
+    published: Vec<Published>,
+    chronicle: Chronicle,
+) -> Result<Evidence> {
+    let client = sql::connect(system).await?;
+    let question = "SELECT j.id, j.status, j.reason, j.failures, \
+             (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = j.id \
+                  AND (a.next_status = 'retrying' OR a.outcome = 'uncertain')), \
+             ARRAY(SELECT sid FROM facteur.attempts a WHERE a.job_id = j.id AND sid IS NOT NULL) \
+         FROM facteur.jobs j";
+    let mut jobs = BTreeMap::new();
+    for row in client.query(question, &[]).await? {
+        let facts = JobFacts {
+            status: row.try_get(1)?,
+            reason: row.try_get(2)?,
+            failures: row.try_get(3)?,
+            countable: row.try_get(4)?,
+            sids: row.try_get(5)?,
+        };
+        jobs.insert(row.try_get(0)?, facts);
+    }
+    let mut letters = Vec::new();
+    let question =
+        "SELECT coalesce(job_id::text, headers ->> 'property:message_id'), code FROM facteur.dead_letters";
+    for row in client.query(question, &[]).await? {
+        let id: Option<String> = row.try_get(0)?;
+        letters.push(LetterFacts { id: id.and_then(|id| Uuid::parse_str(&id).ok()), code: row.try_get(1)? });
+    }
+    let (_, outbox) = sql::unrest(&client).await?;
+    let stats = http::get(format!("{}/_sim/stats", system.simulator_url())).await?;
+    let queues = sql::queues(system).await?.into_iter().map(|(name, (messages, _))| (name, messages));
+    Ok(Evidence {
+        published,
+        jobs,
+        letters,
+        accepted: accepted(system).await?,
+        stats: serde_json::from_value(stats)?,
+        queues: queues.collect(),
+        outbox,
+        chronicle,
+    })
+}
+
+/// All messages of the simulator, page by page.
+async fn accepted(system: &System) -> Result<Vec<Accepted>> {
+    let mut all: Vec<Accepted> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |last| last.ordinal);
+        let url = format!("{}/_sim/messages?after={after}&limit={PAGE}", system.simulator_url());
+        let mut page: Value = http::get(url).await?;
+        let page: Vec<Accepted> =
+            serde_json::from_value(page["messages"].take()).context("the simulator's page")?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}

@@ -1,0 +1,359 @@
+//! The processes on their stage, and how a plan's operations are done to them and undone.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use facteur_testkit::FaultProxy;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::plan::{Link, Operation, Plan, Weather, Who};
+use super::producer::Producer;
+use super::traffic::{OPTED_OUT, RATES, Stream};
+use super::{UNCERTAIN_GRACE_S, WITH_WEB, sql};
+use crate::clock::{self, Micros};
+use crate::program::Program;
+use crate::system::{Links, System, proxy};
+use crate::{http, say};
+
+/// A process that is asked to end has 30 s for its calls, and some for the rest.
+const STOP_MAX: Duration = Duration::from_secs(60);
+/// A process that is asked to end before it has taken its signals in hand just ends.
+const BIRTH_MAX: Duration = Duration::from_secs(15);
+
+/// What was done, and what else the verdict must know.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Chronicle {
+    /// How often each operation was done.
+    pub(super) operations: BTreeMap<String, u64>,
+    /// Rates and when they were set.
+    pub(super) rates: Vec<(Micros, String, f64)>,
+    /// When calls could be held up on their way or in their process, so that they arrive together.
+    pub(super) held_up: Vec<(Micros, Micros)>,
+    /// Processes that didn't behave.
+    pub(super) misbehaved: Vec<String>,
+}
+
+/// One process, over all its lives.
+struct Actor {
+    name: String,
+    arguments: &'static [&'static str],
+    environment: Vec<(&'static str, String)>,
+    links: Links,
+    running: Option<(Program, Instant)>,
+    /// With the age at which each was asked to end.
+    leaving: Vec<(Program, Duration)>,
+}
+
+/// The stage.
+pub(super) struct Stage {
+    system: System,
+    workers: Vec<Actor>,
+    web: Option<Actor>,
+    weather: Value,
+    /// What has happened so far.
+    pub(super) chronicle: Chronicle,
+}
+
+impl Stage {
+    /// Sets everything up and starts all processes.
+    ///
+    /// # Errors
+    /// If something doesn't start.
+    pub(super) async fn set(system: System, plan: &Plan) -> Result<Self> {
+        let now = clock::now();
+        for (sender, rate) in RATES {
+            let set = "INSERT INTO facteur.senders (address, rate) VALUES ($1, $2)";
+            sql::execute(&system, set, &[&sender, &rate]).await?;
+        }
+        http::post(format!("{}/_sim/opt-outs", system.simulator_url()), json!({"to": OPTED_OUT})).await?;
+        let mut common = vec![("FACTEUR_CONCURRENCY", "32".to_owned())];
+        let web = if WITH_WEB { Some(web(&system).await?) } else { None };
+        if let Some((_, public_url)) = &web {
+            common.push(("FACTEUR_PUBLIC_URL", public_url.clone()));
+            common.push(("FACTEUR_UNCERTAIN_GRACE_S", UNCERTAIN_GRACE_S.to_owned()));
+        }
+        let mut workers = Vec::new();
+        for number in 0..plan.workers {
+            let links = system.links().await?;
+            let environment = [system.environment(Some(&links))?, common.clone()].concat();
+            let (name, arguments) = (format!("worker-{number}"), &["worker"][..]);
+            workers.push(Actor { name, arguments, environment, links, running: None, leaving: vec![] });
+        }
+        let web = web.map(|(mut actor, _)| {
+            actor.environment.extend(common);
+            actor
+        });
+        let rates = RATES.iter().map(|(sender, rate)| (now, (*sender).to_owned(), *rate)).collect();
+        let chronicle = Chronicle { rates, ..Chronicle::default() };
+        let weather = weather(plan.weather, true);
+        let mut stage = Self { system, workers, web, weather, chronicle };
+        stage.faults(None).await?;
+        stage.start_all()?;
+        sql::wait_until_consumed(&stage.system, plan.workers).await?;
+        Ok(stage)
+    }
+
+    /// The ground.
+    #[must_use]
+    pub(super) fn system(&self) -> &System {
+        &self.system
+    }
+
+    fn actors(&mut self) -> impl Iterator<Item = &mut Actor> {
+        self.workers.iter_mut().chain(self.web.as_mut())
+    }
+
+    fn actor(&mut self, who: Who) -> Result<&mut Actor> {
+        let actor = match who {
+            Who::Worker(number) => self.workers.get_mut(number),
+            Who::Web => self.web.as_mut(),
+        };
+        actor.with_context(|| format!("{who:?} is not on the stage"))
+    }
+
+    fn start_all(&mut self) -> Result<()> {
+        let Self { system, workers, web, .. } = self;
+        workers.iter_mut().chain(web.as_mut()).try_for_each(|actor| actor.start(system))
+    }
+
+    /// Does an operation.
+    ///
+    /// # Errors
+    /// If our own means fail; a process that does is in the chronicle.
+    pub(super) async fn perform(
+        &mut self,
+        step: u64,
+        operation: &Operation,
+        producer: &Producer,
+        seed: u64,
+    ) -> Result<()> {
+        self.look();
+        *self.chronicle.operations.entry(operation.name()).or_default() += 1;
+        if let Some(for_ms) = holds_up(operation) {
+            let now = clock::now();
+            self.chronicle.held_up.push((now, now + i64::try_from(for_ms).unwrap_or(0) * 1_000));
+        }
+        match operation {
+            Operation::Kill { who, .. } => self.actor(*who)?.kill().await?,
+            Operation::Terminate { who, .. } => self.actor(*who)?.terminate()?,
+            Operation::Freeze { who, .. } => self.actor(*who)?.signal(Signal::STOP),
+            Operation::Cut { who, link, .. } => self.actor(*who)?.link(*link).cut().await,
+            Operation::Stall { who, link, .. } => self.actor(*who)?.link(*link).stall(),
+            Operation::Delay { who, link, delay_ms, .. } => {
+                self.actor(*who)?.link(*link).delay(Duration::from_millis(*delay_ms));
+            }
+            Operation::HalfClose { who, link } => self.actor(*who)?.link(*link).half_close(),
+            Operation::EndSessions => sql::end_sessions(&self.system).await?,
+            Operation::Twilio { faults, .. } => self.faults(Some(faults)).await?,
+            Operation::Rate { sender, rate } => {
+                let set =
+                    "UPDATE facteur.senders SET rate = $2, updated_at = clock_timestamp() WHERE address = $1";
+                sql::execute(&self.system, set, &[sender, rate]).await?;
+                self.chronicle.rates.push((clock::now(), sender.clone(), *rate));
+            }
+            Operation::Burst { sender, jobs } => {
+                producer.publish(Stream { seed, number: step + 1, sender: Some(sender) }, 0..*jobs).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an operation right when its time is over.
+    ///
+    /// # Errors
+    /// If our own means fail.
+    pub(super) async fn undo(&mut self, operation: &Operation) -> Result<()> {
+        self.look();
+        match operation {
+            Operation::Kill { who, .. } | Operation::Terminate { who, .. } => {
+                let Self { system, workers, web, .. } = self;
+                let actor = match who {
+                    Who::Worker(number) => workers.get_mut(*number),
+                    Who::Web => web.as_mut(),
+                };
+                actor.context("not on the stage")?.start(system)?;
+            }
+            Operation::Freeze { who, .. } => self.actor(*who)?.signal(Signal::CONT),
+            Operation::Cut { who, link, .. } => self.actor(*who)?.link(*link).heal().await,
+            Operation::Stall { who, link, .. } => self.actor(*who)?.link(*link).resume(),
+            Operation::Delay { who, link, .. } => self.actor(*who)?.link(*link).delay(Duration::ZERO),
+            Operation::Twilio { .. } => self.faults(None).await?,
+            Operation::HalfClose { .. }
+            | Operation::EndSessions
+            | Operation::Rate { .. }
+            | Operation::Burst { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Everything is put right, and everybody runs.
+    ///
+    /// # Errors
+    /// If our own means fail.
+    pub(super) async fn calm(&mut self, weather_of: Weather) -> Result<()> {
+        self.look();
+        for actor in self.actors() {
+            actor.signal(Signal::CONT);
+            for link in [Link::Broker, Link::Database, Link::Twilio] {
+                let link = actor.link(link);
+                link.resume();
+                link.delay(Duration::ZERO);
+                link.heal().await;
+            }
+        }
+        self.weather = weather(weather_of, false);
+        self.faults(None).await?;
+        self.start_all()
+    }
+
+    /// Stops everybody, as an operator would, and waits until they are gone.
+    ///
+    /// # Errors
+    /// If our own means fail.
+    pub(super) async fn stop(&mut self) -> Result<()> {
+        self.look();
+        for actor in self.actors() {
+            actor.terminate()?;
+        }
+        let mut misbehaved = Vec::new();
+        for actor in self.workers.iter_mut().chain(self.web.as_mut()) {
+            for (mut program, age) in actor.leaving.drain(..) {
+                match program.wait(STOP_MAX).await {
+                    Ok(status) if status.success() => {}
+                    Ok(status) if status.signal() == Some(15) && age < BIRTH_MAX => {}
+                    Ok(status) => {
+                        misbehaved.push(format!("{}: asked to end, it ended with {status}", actor.name))
+                    }
+                    Err(error) => misbehaved.push(format!("{error:#}")),
+                }
+            }
+        }
+        self.chronicle.misbehaved.extend(misbehaved);
+        Ok(())
+    }
+
+    /// Tells of processes that ended by themselves.
+    fn look(&mut self) {
+        let mut misbehaved = Vec::new();
+        for actor in self.workers.iter_mut().chain(self.web.as_mut()) {
+            let ended = actor.running.as_mut().and_then(|(program, _)| program.ended().ok().flatten());
+            if let Some(status) = ended {
+                misbehaved.push(format!("{}: ended by itself with {status}", actor.name));
+                actor.running = None;
+            }
+        }
+        self.chronicle.misbehaved.extend(misbehaved);
+    }
+
+    /// The simulator's faults: those of the weather, and before them those of an operation.
+    async fn faults(&self, operation: Option<&Value>) -> Result<()> {
+        let plan = under(&self.weather, operation.unwrap_or(&Value::Null));
+        http::post(format!("{}/_sim/faults", self.system.simulator_url()), plan).await
+    }
+}
+
+/// For how long an operation holds up calls that are on their way.
+fn holds_up(operation: &Operation) -> Option<u64> {
+    match operation {
+        Operation::Stall { who: Who::Worker(_), link: Link::Twilio, for_ms }
+        | Operation::Delay { who: Who::Worker(_), link: Link::Twilio, for_ms, .. }
+        | Operation::Freeze { who: Who::Worker(_), for_ms } => Some(*for_ms),
+        _ => None,
+    }
+}
+
+/// The weather as a fault plan of the simulator.
+fn weather(weather: Weather, is_storm: bool) -> Value {
+    let mut plan = json!({"list_lag_ms": weather.list_lag_s * 1_000});
+    if weather.no_callbacks {
+        plan["callbacks"] = json!({"missing": {}});
+    }
+    if is_storm && weather.lost_replies_percent > 0.0 {
+        let probability = (weather.lost_replies_percent / 100.0).min(1.0);
+        plan["rules"] = json!([{"fault": "reply_lost", "probability": probability}]);
+    }
+    plan
+}
+
+/// One fault plan under another: rules after its rules, the rest where it is silent or milder.
+fn under(weather: &Value, operation: &Value) -> Value {
+    let mut plan = if operation.is_object() { operation.clone() } else { json!({}) };
+    let rules =
+        [operation, weather].into_iter().filter_map(|plan| plan["rules"].as_array().cloned()).flatten();
+    plan["rules"] = Value::Array(rules.collect());
+    let lag = [operation, weather].into_iter().filter_map(|plan| plan["list_lag_ms"].as_u64()).max();
+    plan["list_lag_ms"] = json!(lag.unwrap_or(0));
+    if weather["callbacks"].is_object() {
+        plan["callbacks"] = weather["callbacks"].clone();
+    }
+    plan
+}
+
+/// The process that takes callbacks, and the address at which Twilio reaches it.
+async fn web(system: &System) -> Result<(Actor, String)> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let callbacks = proxy(&format!("http://127.0.0.1:{port}")).await?;
+    let public_url = format!("http://{}", callbacks.addr());
+    let mut links = system.links().await?;
+    let mut environment = system.environment(Some(&links))?;
+    environment.push(("FACTEUR_LISTEN", format!("127.0.0.1:{port}")));
+    links.twilio = callbacks;
+    let actor = Actor {
+        name: "web".to_owned(),
+        arguments: &["web"],
+        environment,
+        links,
+        running: None,
+        leaving: vec![],
+    };
+    Ok((actor, public_url))
+}
+
+impl Actor {
+    fn link(&self, link: Link) -> &FaultProxy {
+        match link {
+            Link::Broker => &self.links.broker,
+            Link::Database => &self.links.database,
+            Link::Twilio => &self.links.twilio,
+        }
+    }
+
+    fn start(&mut self, system: &System) -> Result<()> {
+        if self.running.is_none() {
+            let program = system.spawn(&self.name, self.arguments, &self.environment)?;
+            self.running = Some((program, Instant::now()));
+        }
+        Ok(())
+    }
+
+    async fn kill(&mut self) -> Result<()> {
+        if let Some((mut program, _)) = self.running.take() {
+            program.signal(Signal::KILL)?;
+            program.wait(STOP_MAX).await?;
+        }
+        Ok(())
+    }
+
+    fn terminate(&mut self) -> Result<()> {
+        if let Some((program, born)) = self.running.take() {
+            program.signal(Signal::TERM)?;
+            self.leaving.push((program, born.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// To all that is left of it; whoever has ended hears nothing.
+    fn signal(&self, signal: Signal) {
+        let all = self.running.iter().map(|(program, _)| program);
+        for program in all.chain(self.leaving.iter().map(|(program, _)| program)) {
+            if let Err(error) = program.signal(signal) {
+                say::progress(&format!("{}: {error:#}", self.name));
+            }
+        }
+    }
+}
