@@ -69,6 +69,17 @@ pub enum Verdict {
     Refuse(Status, Reason),
 }
 
+impl Verdict {
+    /// What will be sent, unless it was refused.
+    #[must_use]
+    pub fn ready(&self) -> Option<&Ready> {
+        match self {
+            Self::Pass(ready) | Self::Later(_, ready) | Self::Hold(_, ready) => Some(ready),
+            Self::Refuse(..) => None,
+        }
+    }
+}
+
 /// When the job becomes worthless: at its own `expires_at`, or when it reaches the lane's age limit, counted
 /// from when it was published or is to be sent.
 #[must_use]

@@ -83,8 +83,7 @@ pub struct Life<P> {
 
 impl<P: Ports> Life<P> {
     /// Lives one job's life, from its envelope in the queue of `lane` on, or from the line of its sender's rate, whose
-    /// slot is then `reserved`. A job that the database can't store is
-    /// buried.
+    /// slot is then `reserved`. A job that the database can't store is buried.
     ///
     /// # Errors
     /// [`PortError::Closed`] when the worker stops in the middle: nothing may be acknowledged.
@@ -119,19 +118,14 @@ impl<P: Ports> Life<P> {
         if wake_up.lane != lane {
             return self.change_lane(content, row).await;
         }
-        let ready = match self.gate(&wake_up, row.deadline, now).await? {
+        let verdict = self.gate(&wake_up, row.deadline, now).await?;
+        rows::add_ready(&mut row, verdict.ready());
+        let ready = match verdict {
             Verdict::Pass(ready) => ready,
-            Verdict::Later(at, ready) => {
-                rows::add_ready(&mut row, &ready);
-                return self.schedule(content, row, at, now).await;
-            }
-            Verdict::Hold(hold, ready) => {
-                rows::add_ready(&mut row, &ready);
-                return self.join_line(content, row, hold).await;
-            }
+            Verdict::Later(at, _) => return self.schedule(content, row, at, now).await,
+            Verdict::Hold(hold, _) => return self.join_line(content, row, hold).await,
             Verdict::Refuse(status, reason) => return self.refuse(content, row, status, reason).await,
         };
-        rows::add_ready(&mut row, &ready);
         let slot = match reserved {
             Some(slot) if !slot.is_late() => slot,
             _ => self.ports.slot(&ready.sender, ready.segments).await?,
@@ -155,7 +149,7 @@ impl<P: Ports> Life<P> {
             other => return self.not_ours(content, &row, other).await,
         };
         if let Err(aside) = self.reach_slot(slot, &ready, asked_at, attempt.deadline).await? {
-            let line = line.or_else(|| (aside == Aside::Line).then(|| Hold::Rate(ready.sender)));
+            let line = line.or((aside == Aside::Line).then_some(Hold::Rate(ready.sender)));
             return self.give_back(content, row, token, (aside, line)).await;
         }
         let call = call(&wake_up, ready, &attempt, self.clock.now());

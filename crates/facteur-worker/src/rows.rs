@@ -43,7 +43,8 @@ pub(crate) fn job_row(
 }
 
 /// Adds what the gate found out.
-pub(crate) fn add_ready(row: &mut JobRow, ready: &Ready) {
+pub(crate) fn add_ready(row: &mut JobRow, ready: Option<&Ready>) {
+    let Some(ready) = ready else { return };
     row.sender = Some(ready.sender.clone());
     row.text = ready.text().map(str::to_owned);
     row.segments = ready.segments;

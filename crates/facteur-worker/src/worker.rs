@@ -148,6 +148,28 @@ impl Readiness {
     }
 }
 
+/// What the lanes of a worker share.
+struct Shared {
+    directory: Directory,
+    anchor: Arc<Anchor>,
+    bell: Arc<Bell>,
+    breakers: Breakers,
+    governor: Governor,
+}
+
+impl Shared {
+    fn new(parts: &WorkerParts, stopping: CancellationToken) -> Self {
+        let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
+        Self {
+            directory: Directory::start(parts.database.clone(), stopping),
+            anchor: Arc::new(Anchor::new()),
+            bell: Arc::new(Bell::default()),
+            breakers: Breakers::new(parts.clock.clone()),
+            governor: Governor::new(permits, parts.clock.clone()),
+        }
+    }
+}
+
 impl Worker {
     /// Starts everything; connections are made, and made again, in the background. Work begins to stop when
     /// `stopping` is cancelled.
@@ -169,64 +191,62 @@ impl Worker {
             stopping,
             closing,
         };
-        let directory = Directory::start(parts.database.clone(), worker.stopping.clone());
-        let (anchor, bell) = (Arc::new(Anchor::new()), Arc::new(Bell::default()));
+        let shared = Shared::new(&parts, worker.stopping.clone());
         let mut pump = Pump {
             rate_lines: RateLines::new(parts.database.clone()),
-            directory: directory.clone(),
+            directory: shared.directory.clone(),
             default_rate: parts.default_rate,
-            anchor: Arc::clone(&anchor),
+            anchor: Arc::clone(&shared.anchor),
             clock: parts.clock.clone(),
             doors: std::collections::BTreeMap::new(),
-            bell: Arc::clone(&bell),
+            bell: Arc::clone(&shared.bell),
         };
-        let breakers = Breakers::new(parts.clock.clone());
-        let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
-        let governor = Governor::new(permits, parts.clock.clone());
         let mut governed = Vec::new();
         for lane in Lane::ALL {
             let (database, publisher) = match lane {
                 Lane::Urgent => (&parts.urgent_database, &urgent_publisher),
                 Lane::Normal | Lane::Bulk => (&parts.database, &publisher),
             };
-            let store = Store::start(database.clone(), parts.twilio.account_sid());
-            worker.stores.push(store.clone());
-            let ports = LanePorts {
-                pacer: Pacer::new(
-                    StoreSlots {
-                        store: store.clone(),
-                        anchor: Arc::clone(&anchor),
-                        closing: worker.closing.clone(),
-                    },
-                    lane,
-                ),
-                store,
-                publisher: publisher.clone(),
-                twilio: parts.twilio.clone(),
-                breakers: breakers.clone(),
-                governor: governor.clone(),
-                templates: TemplateStore::new(database.clone()),
-                directory: directory.clone(),
-                lane,
-                default_senders: parts.default_senders.clone(),
-                default_rate: parts.default_rate,
-                ladder_unit: parts.amqp.delay_unit,
-                bell: Arc::clone(&bell),
-                closing: worker.closing.clone(),
-            };
+            let ports = worker.lane_ports(lane, (database, publisher), &parts, &shared);
             let door = worker.start_lane(lane, ports, &parts, &names);
             governed.push((lane, Arc::clone(&door.permits)));
             pump.doors.insert(lane, door);
         }
-        let pumping = pump.run(worker.stopping.clone());
-        worker.spawn("the pump of the lines", pumping);
         let stopping = worker.stopping.clone();
-        worker.spawn("the governor of concurrency", governor.run(governed, stopping));
-        worker.start_background(&parts, &names, &urgent_publisher, &publisher, breakers);
+        worker.spawn("the pump of the lines", pump.run(stopping.clone()));
+        worker.spawn("the governor of concurrency", shared.governor.run(governed, stopping.clone()));
+        worker.start_background(&parts, &names, &urgent_publisher, &publisher, shared.breakers);
         worker.start_receipts(&parts);
-        let stopping = worker.stopping.clone();
         worker.spawn("the heartbeat", heartbeat.run(stopping));
         worker
+    }
+
+    fn lane_ports(
+        &mut self,
+        lane: Lane,
+        (database, publisher): (&Database, &Publisher),
+        parts: &WorkerParts,
+        shared: &Shared,
+    ) -> LanePorts {
+        let store = Store::start(database.clone(), parts.twilio.account_sid());
+        self.stores.push(store.clone());
+        let (anchor, closing) = (Arc::clone(&shared.anchor), self.closing.clone());
+        LanePorts {
+            pacer: Pacer::new(StoreSlots { store: store.clone(), anchor, closing: closing.clone() }, lane),
+            store,
+            publisher: publisher.clone(),
+            twilio: parts.twilio.clone(),
+            breakers: shared.breakers.clone(),
+            governor: shared.governor.clone(),
+            templates: TemplateStore::new(database.clone()),
+            directory: shared.directory.clone(),
+            lane,
+            default_senders: parts.default_senders.clone(),
+            default_rate: parts.default_rate,
+            ladder_unit: parts.amqp.delay_unit,
+            bell: Arc::clone(&shared.bell),
+            closing,
+        }
     }
 
     fn start_lane(&mut self, lane: Lane, ports: LanePorts, parts: &WorkerParts, names: &Names) -> Door {

@@ -91,7 +91,7 @@ pub(super) fn jobs(stream: Stream<'_>, index: u64, now: Micros) -> Vec<Job> {
 
 fn good(dice: &mut Dice, stream: Stream<'_>, index: u64, now: Micros) -> Job {
     let id = Builder::from_random_bytes(
-        u128::from(dice.next()).wrapping_shl(64).wrapping_add(u128::from(dice.next())).to_be_bytes(),
+        u128::from(dice.draw()).wrapping_shl(64).wrapping_add(u128::from(dice.draw())).to_be_bytes(),
     );
     let (number, seed) = (stream.number, stream.seed);
     let mut text = format!("Chaos {seed}-{number}-{index}");

@@ -20,8 +20,8 @@ async fn the_living_hear_of_each_other_and_of_nobody_else() {
     let ground = ground().await;
     let (one, other) = (peer(1, "10"), peer(2, "20"));
     assert_eq!(beat(&ground.database, &one).await.unwrap(), []);
-    assert_eq!(beat(&ground.database, &other).await.unwrap(), [one.clone()]);
-    assert_eq!(beat(&ground.database, &one).await.unwrap(), [other.clone()]);
+    assert_eq!(beat(&ground.database, &other).await.unwrap(), std::slice::from_ref(&one));
+    assert_eq!(beat(&ground.database, &one).await.unwrap(), std::slice::from_ref(&other));
     assert_eq!(live(&ground.database, None).await.unwrap(), [one.clone(), other.clone()]);
     let silent = |seconds| {
         format!(

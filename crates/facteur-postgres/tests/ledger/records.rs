@@ -10,8 +10,6 @@ use uuid::Uuid;
 
 use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
 
-const DONE: Recorded = Recorded::Done { turn: Turn(0), is_double: false };
-
 #[tokio::test]
 async fn a_record_whose_reply_was_lost_reads_what_it_wrote() {
     let fixture = Fixture::new().await;

@@ -327,8 +327,7 @@ fn only_the_policy_to_send_again_ever_doubles() {
             [first, Op::ListLag { s: 1 << 16 }, Op::Twilio(Behaviour::ReplyLost), Op::Publish(Kind::Plain)];
         let played = play(0, 1, &ops);
         assert_eq!(played.broken, [""; 0], "{first:?}");
-        let taken = played.shared.world().twilio.seen.iter().filter(|seen| seen.is_taken()).count();
-        taken
+        played.shared.world().twilio.seen.iter().filter(|seen| seen.is_taken()).count()
     };
     assert_eq!(silence(Op::Callbacks(Callbacks::Lost)), 1);
     assert_eq!(silence(Op::Resend), 2);
