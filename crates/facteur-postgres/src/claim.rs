@@ -36,12 +36,14 @@ const CLAIM_NEW: &str = concat!(
     ") SELECT id, status, deadline FROM inserted"
 );
 
-/// Rows are locked in id order, so that two workers never wait for each other in a circle.
+/// Rows are locked in id order, so that two workers never wait for each other in a circle. They are looked up in
+/// lateral parts, for the reason that `record.rs` gives.
 const CLAIM_KNOWN: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
          AS i(id, fingerprint, turn, token)), \
      locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
                        j.claim_token, i.token, j.fingerprint = i.fingerprint AS is_same, i.turn AS envelope_turn \
-         FROM facteur.jobs j JOIN input i USING (id) ORDER BY j.id FOR UPDATE OF j), \
+         FROM (SELECT * FROM input ORDER BY id) i CROSS JOIN LATERAL \
+             (SELECT * FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      judged AS (SELECT l.*, m.text, CASE \
              WHEN NOT l.is_same THEN 'conflict' \
              WHEN l.status = 'sending' AND l.claim_token = l.token THEN 'again' \
@@ -53,7 +55,8 @@ const CLAIM_KNOWN: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::b
              WHEN EXISTS (SELECT FROM facteur.suppressions s WHERE s.tenant = l.tenant \
                           AND s.recipient = m.recipient AND s.sender IN ('', m.sender)) THEN 'suppressed' \
              ELSE 'yours' END AS verdict \
-         FROM locked l LEFT JOIN facteur.messages m USING (id)), \
+         FROM locked l LEFT JOIN LATERAL \
+             (SELECT text, recipient, sender FROM facteur.messages WHERE id = l.id LIMIT 1) m ON true), \
      moved AS (UPDATE facteur.jobs j SET \
              status = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
              reason = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \

@@ -23,6 +23,10 @@ use crate::rows::{bury, by_id};
 /// The update takes its rows from `locked`, for the parts of one statement run in any order: a row that was updated
 /// first would be skipped by the lock, and so by the answer.
 ///
+/// A plan is made once, perhaps while the tables are empty, when reading all of one seems cheapest. So each table is
+/// reached in a way that leaves no choice but its key: from a lateral part that can't be merged (`FOR UPDATE`,
+/// `LIMIT`), by an array, or, in the UPDATE, from a join on three columns, which is taken to give a single row.
+///
 /// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder.
 const RECORD: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
@@ -30,8 +34,8 @@ const RECORD: &str = concat!(
          $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
          AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
               status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress)), \
-     locked AS (SELECT j.id, j.turn, j.claim_token FROM facteur.jobs j JOIN input USING (id) \
-         ORDER BY j.id FOR UPDATE OF j), \
+     locked AS (SELECT j.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+         (SELECT id, status, reason, turn, attempt, claim_token FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, \
              failures = j.failures + i.is_counted::int4, \
@@ -40,25 +44,30 @@ const RECORD: &str = concat!(
              due_at = clock_timestamp() + (i.delay_s + CASE WHEN i.in_ladder THEN $20::float8 ELSE 0 END) \
                       * interval '1 second', \
              updated_at = clock_timestamp() \
-         FROM locked l JOIN input i USING (id) WHERE j.id = l.id AND j.claim_token = i.token AND j.attempt = i.number \
-           AND (j.status = 'sending' OR (j.status IN ('uncertain', 'dead') AND j.reason = 'uncertain' \
-                AND NOT EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number))) \
+         FROM locked l JOIN input i ON i.id = l.id AND i.token = l.claim_token AND i.number = l.attempt \
+         WHERE j.id = l.id AND (l.status = 'sending' OR (l.status IN ('uncertain', 'dead') AND l.reason = 'uncertain' \
+                AND (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number) = 0)) \
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
              http_status, sid, twilio_status, cause, next_status, reason) \
          SELECT id, number, token, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
                 status, reason FROM input ON CONFLICT (job_id, number) DO NOTHING), \
      resolved AS (UPDATE facteur.dead_letters d SET state = 'resolved', closed_at = clock_timestamp() \
-         FROM moved JOIN input i USING (id) WHERE d.job_id = moved.id AND d.state = 'open' AND i.status <> 'dead'), \
+         WHERE d.id = ANY (ARRAY(SELECT o.id FROM moved JOIN input i USING (id) CROSS JOIN LATERAL \
+             (SELECT id FROM facteur.dead_letters WHERE job_id = i.id AND state = 'open' FOR UPDATE) o \
+             WHERE i.status <> 'dead'))), \
      buried AS (",
     bury!(
         "SELECT i.id, m.tenant, i.reason, i.field, i.sentence, s.document, s.headers, 'send.' || m.lane \
-         FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'dead'"
+         FROM input i JOIN moved m USING (id) CROSS JOIN LATERAL \
+             (SELECT document, headers FROM facteur.messages WHERE id = i.id LIMIT 1) s WHERE i.status = 'dead'"
     ),
     "), \
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
-         FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
+         FROM input i CROSS JOIN LATERAL \
+             (SELECT tenant, recipient, sender FROM facteur.messages WHERE id = i.id LIMIT 1) s \
+         WHERE i.suppress ON CONFLICT DO NOTHING) \
      SELECT l.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn \
      FROM input i JOIN locked l USING (id) LEFT JOIN moved m USING (id)"
 );

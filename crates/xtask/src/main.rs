@@ -1,5 +1,6 @@
 //! `cargo xtask …`: everything that a developer of Facteur types, and all that CI runs.
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
@@ -34,6 +35,9 @@ enum Task {
     Services(ServicesTask),
     /// Show the whole system at work: jobs, faults, retries, outcomes that add up.
     Demo(demo::Options),
+    /// Measure speed, cost and latencies beside what bounds them; takes minutes.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Options),
     /// Run every test, with the services that they need.
     Test,
     /// Run all that CI runs, or only some steps of it.
@@ -78,6 +82,7 @@ async fn run(task: Task) -> Result<bool> {
         Task::Services(ServicesTask::Down) => services::down(&root).await.map(|()| true),
         Task::Services(ServicesTask::Status) => services::status(&root).await,
         Task::Demo(options) => demo::run(&root, &options).await,
+        Task::Bench(options) => bench::run(&root, &options).await,
         Task::Test => {
             test::run(&root).await?.iter().for_each(|line| say::result(line));
             Ok(true)

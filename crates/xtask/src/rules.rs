@@ -15,15 +15,15 @@ const FORBIDDEN: [(&str, &[&str]); 6] = [
     ("facteur-postgres", &["facteur-amqp", "facteur-twilio", "facteur-worker", "lapin", "reqwest"]),
     ("facteur-twilio", &["facteur-amqp", "facteur-postgres", "facteur-worker", "lapin", "tokio-postgres"]),
     ("facteur-worker", &["axum"]),
-    ("facteur", &["facteur-testkit", "twilio-sim", "xtask"]),
+    ("facteur", &["facteur-lab", "facteur-testkit", "twilio-sim", "xtask"]),
 ];
 
 /// Who alone may name a library, test dependencies aside.
 const OWNED: [(&str, &[&str]); 4] = [
-    ("anyhow", &["facteur", "xtask"]),
-    ("lapin", &["facteur-amqp", "xtask"]),
-    ("tokio-postgres", &["facteur-postgres", "facteur-testkit", "xtask"]),
-    ("reqwest", &["facteur-twilio", "twilio-sim"]),
+    ("anyhow", &["facteur", "facteur-lab", "xtask"]),
+    ("lapin", &["facteur-amqp", "facteur-lab", "xtask"]),
+    ("tokio-postgres", &["facteur-postgres", "facteur-lab", "facteur-testkit", "xtask"]),
+    ("reqwest", &["facteur-lab", "facteur-twilio", "twilio-sim"]),
 ];
 
 /// The dependencies that should not be.
