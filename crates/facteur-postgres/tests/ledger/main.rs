@@ -5,6 +5,8 @@ mod claims;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod settlements;
