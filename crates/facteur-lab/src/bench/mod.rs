@@ -90,7 +90,10 @@ pub async fn run(options: Options) -> Result<()> {
         }
         let name = format!("{part:?}").to_lowercase();
         say(&format!("── {name}"));
-        parts.insert(name, part.run(&options).await?);
+        let measured = part.run(&options).await?;
+        // A run that is broken off has still told what it measured.
+        say(&measured.to_string());
+        parts.insert(name, measured);
     }
     if parts.is_empty() {
         bail!("no part is named");

@@ -18,7 +18,10 @@ fn read_whole(plan: &[String]) -> Vec<String> {
     let reads = |line: &str| TABLES.iter().any(|table| line.contains(&format!(" on {table} ")));
     let next = plan.iter().skip(1).map(String::as_str).chain([""]);
     let whole = plan.iter().zip(next).filter(|(line, next)| {
-        line.contains(" Scan ") && reads(line) && !next.contains("Index Cond:") && !next.contains("Recheck Cond:")
+        line.contains(" Scan ")
+            && reads(line)
+            && !next.contains("Index Cond:")
+            && !next.contains("Recheck Cond:")
     });
     whole.map(|(line, _)| line.trim().to_owned()).collect()
 }
