@@ -86,15 +86,18 @@ const CLAIM_NEW: &str = concat!(
 );
 
 /// Rows are locked in id order, so that two workers never wait for each other in a circle. A job that was cancelled
-/// before it was seen has an empty fingerprint: whatever comes under its id is that job.
+/// before it was seen has an empty fingerprint: whatever comes under its id is that job. Rows are looked up in lateral
+/// parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the one
+/// update that finds its rows by key whatever the plan.
 const CLAIM_KNOWN: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
          AS i(id, fingerprint, turn, token)), ",
     paused!(),
     ", locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
-                       j.lane, j.claim_token, i.token, j.fingerprint IN (i.fingerprint, '') AS is_same, \
-                       i.turn AS envelope_turn \
-         FROM facteur.jobs j JOIN input i USING (id) ORDER BY j.id FOR UPDATE OF j), \
+                       j.lane, j.fingerprint, j.claim_token, i.token, \
+                       j.fingerprint IN (i.fingerprint, '') AS is_same, i.turn AS envelope_turn \
+         FROM (SELECT * FROM input ORDER BY id) i CROSS JOIN LATERAL \
+             (SELECT * FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      judged AS (SELECT l.*, CASE \
              WHEN NOT l.is_same THEN 'conflict' \
              WHEN l.status = 'sending' AND l.claim_token = l.token THEN 'again' \
@@ -111,16 +114,19 @@ const CLAIM_KNOWN: &str = concat!(
              ELSE 'yours' END AS verdict \
          FROM (SELECT l.*, m.text, m.recipient, m.sender, m.bulk_id, ",
     held!("m.bulk_id", "m.sender", "l", "$7"),
-    " FROM locked l LEFT JOIN facteur.messages m USING (id) CROSS JOIN paused) l), \
-     moved AS (UPDATE facteur.jobs j SET \
-             status = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
-             reason = CASE v.verdict WHEN 'yours' THEN 'sending' WHEN 'again' THEN 'sending' ELSE v.verdict END, \
-             sentence = NULL, not_before = NULL, waits_for = NULL, updated_at = clock_timestamp(), \
-             attempt = j.attempt + (v.verdict = 'yours')::int4, \
-             claim_token = v.token, \
-             due_at = CASE WHEN v.verdict IN ('yours', 'again') \
-                           THEN clock_timestamp() + $6::float8 * interval '1 second' END \
-         FROM judged v WHERE j.id = v.id AND v.verdict IN ('yours', 'again', 'expired', 'suppressed', 'canceled')) \
+    " FROM locked l LEFT JOIN LATERAL \
+             (SELECT text, recipient, sender, bulk_id FROM facteur.messages WHERE id = l.id LIMIT 1) m ON true \
+         CROSS JOIN paused) l), \
+     moved AS (INSERT INTO facteur.jobs \
+             (id, fingerprint, tenant, lane, deadline, status, reason, attempt, claim_token, due_at) \
+         SELECT id, fingerprint, tenant, lane, deadline, next, next, attempt + (verdict = 'yours')::int4, token, \
+                CASE WHEN next = 'sending' THEN clock_timestamp() + $6::float8 * interval '1 second' END \
+         FROM judged CROSS JOIN LATERAL \
+             (SELECT CASE WHEN verdict IN ('yours', 'again') THEN 'sending' ELSE verdict END AS next) n \
+         WHERE verdict IN ('yours', 'again', 'expired', 'suppressed', 'canceled') \
+         ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason, sentence = NULL, \
+             not_before = NULL, waits_for = NULL, updated_at = clock_timestamp(), \
+             attempt = excluded.attempt, claim_token = excluded.claim_token, due_at = excluded.due_at) \
      SELECT id, verdict, held, status, turn, attempt + (verdict = 'yours')::int4 AS attempt, failures, parks, deadline, \
             text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s FROM judged"
 );

@@ -27,6 +27,10 @@ use crate::rows::{bury, by_id, open_search};
 ///
 /// A receipt that came first has written the attempt already: it keeps its SID and its status, and learns the rest.
 ///
+/// A plan is made once, perhaps while the tables are empty, when reading all of one seems cheapest. So each table is
+/// reached in a way that leaves no choice but its key: from a lateral part that can't be merged (`FOR UPDATE`,
+/// `LIMIT`), by an array, or, in the UPDATE, from a join on three columns, which is taken to give a single row.
+///
 /// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder; `$21`: the account of the attempts;
 /// `$22`: seconds until an uncertain one is looked for.
 const RECORD: &str = concat!(
@@ -35,8 +39,8 @@ const RECORD: &str = concat!(
          $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
          AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
               status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress)), \
-     locked AS (SELECT j.id, j.turn, j.claim_token, j.status AS was FROM facteur.jobs j JOIN input USING (id) \
-         ORDER BY j.id FOR UPDATE OF j), \
+     locked AS (SELECT j.*, j.status AS was FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+         (SELECT id, status, reason, turn, attempt, claim_token FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, \
              failures = j.failures + i.is_counted::int4, \
@@ -45,12 +49,12 @@ const RECORD: &str = concat!(
              due_at = clock_timestamp() + (i.delay_s + CASE WHEN i.in_ladder THEN $20::float8 ELSE 0 END) \
                       * interval '1 second', \
              updated_at = clock_timestamp() \
-         FROM locked l JOIN input i USING (id) WHERE j.id = l.id AND j.claim_token = i.token AND j.attempt = i.number \
-           AND (j.status = 'sending' \
-                OR (j.reason IN ('uncertain', 'not_taken', 'resent_by_policy') \
-                    AND (j.status = 'uncertain' OR (j.status = 'dead' AND i.status <> 'uncertain') \
-                         OR (j.status = 'retrying' AND i.sid IS NOT NULL)) \
-                    AND NOT EXISTS (SELECT FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number))) \
+         FROM locked l JOIN input i ON i.id = l.id AND i.token = l.claim_token AND i.number = l.attempt \
+         WHERE j.id = l.id AND (l.status = 'sending' \
+                OR (l.reason IN ('uncertain', 'not_taken', 'resent_by_policy') \
+                    AND (l.status = 'uncertain' OR (l.status = 'dead' AND i.status <> 'uncertain') \
+                         OR (l.status = 'retrying' AND i.sid IS NOT NULL)) \
+                    AND (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number) = 0)) \
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
              http_status, sid, twilio_status, cause, next_status, reason) \
@@ -65,11 +69,14 @@ const RECORD: &str = concat!(
              outcome = CASE WHEN facteur.attempts.sid IS NULL THEN excluded.outcome ELSE 'accepted' END \
          RETURNING job_id AS id, sid), \
      resolved AS (UPDATE facteur.dead_letters d SET state = 'resolved', closed_at = clock_timestamp() \
-         FROM moved JOIN input i USING (id) WHERE d.job_id = moved.id AND d.state = 'open' AND i.status <> 'dead'), \
+         WHERE d.id = ANY (ARRAY(SELECT o.id FROM moved JOIN input i USING (id) CROSS JOIN LATERAL \
+             (SELECT id FROM facteur.dead_letters WHERE job_id = i.id AND state = 'open' FOR UPDATE) o \
+             WHERE i.status <> 'dead'))), \
      buried AS (",
     bury!(
         "SELECT i.id, m.tenant, i.reason, i.field, i.sentence, s.document, s.headers, 'send.' || m.lane \
-         FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'dead'"
+         FROM input i JOIN moved m USING (id) CROSS JOIN LATERAL \
+             (SELECT document, headers FROM facteur.messages WHERE id = i.id LIMIT 1) s WHERE i.status = 'dead'"
     ),
     "), \
      opened AS (",
@@ -86,7 +93,9 @@ const RECORD: &str = concat!(
          WHERE r.job_id = m.id AND l.was <> 'sending' AND i.status <> 'uncertain'), \
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT s.tenant, s.recipient, coalesce(s.sender, ''), i.reason \
-         FROM input i JOIN facteur.messages s USING (id) WHERE i.suppress ON CONFLICT DO NOTHING) \
+         FROM input i CROSS JOIN LATERAL \
+             (SELECT tenant, recipient, sender FROM facteur.messages WHERE id = i.id LIMIT 1) s \
+         WHERE i.suppress ON CONFLICT DO NOTHING) \
      SELECT i.id, coalesce(m.turn, CASE WHEN l.claim_token = i.token THEN l.turn END) AS turn, \
             coalesce(t.sid <> i.sid, false) AS is_other_sid \
      FROM input i JOIN attempted t USING (id) LEFT JOIN locked l USING (id) LEFT JOIN moved m USING (id)"

@@ -42,11 +42,12 @@ const SETTLE_NEW: &str = concat!(
 );
 
 /// A job that waits: an early copy never shortens its wait, and only the present turn may move it. One that was
-/// cancelled before it was seen has an empty fingerprint: whatever comes under its id is that job.
+/// cancelled before it was seen has an empty fingerprint: whatever comes under its id is that job. Rows are looked up
+/// in a lateral part, for the reason that `record.rs` gives.
 const SETTLE_KNOWN: &str = concat!(
     settle_input!(),
-    ", locked AS (SELECT j.id, j.status, j.turn, j.fingerprint FROM facteur.jobs j JOIN input USING (id) \
-         ORDER BY j.id FOR UPDATE OF j), \
+    ", locked AS (SELECT j.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+         (SELECT id, status, turn, fingerprint FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, updated_at = clock_timestamp(), \
              waits_for = i.waits_for, \

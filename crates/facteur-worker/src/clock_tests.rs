@@ -12,14 +12,14 @@ impl Fake {
     /// Time goes on.
     fn pass(&self, seconds: u64) {
         let mut clocks = self.0.lock().unwrap();
-        clocks.0 = clocks.0 + Duration::from_secs(seconds);
+        clocks.0 += Duration::from_secs(seconds);
         clocks.1 += Duration::from_secs(seconds);
     }
 
     /// Somebody sets the wall clock.
     fn jump(&self, seconds: i64) {
         let mut clocks = self.0.lock().unwrap();
-        clocks.0 = clocks.0 + SignedDuration::from_secs(seconds);
+        clocks.0 += SignedDuration::from_secs(seconds);
     }
 }
 

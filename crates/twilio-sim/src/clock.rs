@@ -19,6 +19,11 @@ impl Moment {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// Microseconds since 1970.
+    pub(crate) fn as_micros(self) -> u64 {
+        self.0
+    }
+
     /// The same moment for a calendar.
     pub(crate) fn timestamp(self) -> jiff::Timestamp {
         let micros = i64::try_from(self.0).unwrap_or(i64::MAX);

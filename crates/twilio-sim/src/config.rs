@@ -46,6 +46,8 @@ pub struct SimConfig {
     pub progress: Progress,
     /// How callbacks are sent.
     pub callbacks: CallbackLimits,
+    /// Arrivals that `GET /_sim/arrivals` tells, the first ones; none by default.
+    pub arrivals_kept_max: usize,
     /// Messages that can be listed and fetched; the oldest are forgotten first.
     pub messages_kept_max: usize,
     /// Keys that each duplicate counter remembers (16 to 32 bytes each); new ones are not counted beyond.
@@ -68,6 +70,7 @@ impl Default for SimConfig {
             retry_after_s: None,
             progress: Progress::default(),
             callbacks: CallbackLimits::default(),
+            arrivals_kept_max: 0,
             messages_kept_max: 100_000,
             dedup_keys_max: 5_000_000,
             faults: FaultPlan::default(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::address::{Channel, normalised_recipient};
+use crate::arrivals::Page;
 use crate::create::media;
 use crate::faults::{FaultPlan, RULES_MAX};
 use crate::message::{Message, MessageView};
@@ -95,6 +96,18 @@ pub(crate) struct Recent {
     /// Only messages with a higher ordinal, the oldest first: the way to read all of them, page by page.
     #[serde(default)]
     after: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct After {
+    #[serde(default)]
+    after: usize,
+}
+
+/// When messages arrived, from the n-th on.
+pub(crate) async fn arrivals(State(sim): Sim, Query(After { after }): Query<After>) -> Json<Page> {
+    Json(sim.arrivals.page(after))
 }
 
 #[derive(Serialize)]

@@ -56,6 +56,7 @@ pub(crate) fn create(
         }
     }
     let key = count(sim, &order);
+    sim.arrivals.note(now, &from, &order.to, segments);
     let facts = circumstances(&order, now, slot, doomed);
     let way = timeline(&facts, &sim.config.progress, &mut dice(sim.config.seed, "fate", key));
     let message = message(sim, tenant, order, from, segments, way, now);

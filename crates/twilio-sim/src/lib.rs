@@ -9,6 +9,7 @@
 
 mod address;
 mod api;
+mod arrivals;
 mod callbacks;
 mod clock;
 mod config;
@@ -81,6 +82,7 @@ fn routes(sim: Arc<sim::Simulator>) -> Router {
         .route("/_sim/opt-outs", post(control::opt_out))
         .route("/_sim/inbound", post(control::inbound))
         .route("/_sim/messages", get(control::recent))
+        .route("/_sim/arrivals", get(control::arrivals))
         .fallback(api::answer)
         .with_state(sim)
 }

@@ -15,7 +15,7 @@ use twilio_sim::{Account, Sim, SimConfig};
 ///
 /// Without options it knows the account AC000… (32 zeros) with a token of 32 zeros, the API key SK000… with
 /// the same secret, and the test credentials AC111… with a token of 32 ones. Control routes: /_sim/stats,
-/// /_sim/faults, /_sim/opt-outs, /_sim/inbound, /_sim/messages, /_sim/reset.
+/// /_sim/faults, /_sim/opt-outs, /_sim/inbound, /_sim/messages, /_sim/arrivals, /_sim/reset.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {

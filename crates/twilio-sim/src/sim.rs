@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrivals::Arrivals;
 use crate::callbacks::Callbacks;
 use crate::clock::Clock;
 use crate::config::{Account, SimConfig};
@@ -28,6 +29,7 @@ pub(crate) struct Simulator {
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) senders: Senders,
+    pub(crate) arrivals: Arrivals,
     pub(crate) texts: Copies,
     pub(crate) message_ids: Copies,
     pub(crate) injector: Injector,
@@ -74,6 +76,7 @@ impl Simulator {
         Self {
             store: Store::new(config.messages_kept_max),
             senders: Senders::new(&config),
+            arrivals: Arrivals::new(config.arrivals_kept_max),
             texts: Copies::new(config.dedup_keys_max),
             message_ids: Copies::new(config.dedup_keys_max),
             injector: Injector::new(config.seed, config.faults.clone(), clock.now()),
@@ -146,6 +149,7 @@ impl Simulator {
         self.callbacks.forget();
         self.store.clear();
         self.senders.clear();
+        self.arrivals.clear();
         self.texts.clear();
         self.message_ids.clear();
         self.opt_outs.write().unwrap_or_else(PoisonError::into_inner).clear();

@@ -1,5 +1,6 @@
 //! `cargo xtask …`: everything that a developer of Facteur types, and all that CI runs.
 
+mod bench;
 mod cargo;
 mod chaos;
 mod check;
@@ -37,6 +38,9 @@ enum Task {
     Demo(demo::Options),
     /// Break everything at random, let it come to rest, and count: nothing lost, nothing doubled, no limit exceeded.
     Chaos(chaos::Options),
+    /// Measure speed, cost and latencies beside what bounds them; takes minutes.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Options),
     /// Run every test, with the services that they need.
     Test,
     /// Run all that CI runs, or only some steps of it.
@@ -82,6 +86,7 @@ async fn run(task: Task) -> Result<bool> {
         Task::Services(ServicesTask::Status) => services::status(&root).await,
         Task::Demo(options) => demo::run(&root, &options).await,
         Task::Chaos(options) => chaos::run(&root, &options).await,
+        Task::Bench(options) => bench::run(&root, &options).await,
         Task::Test => {
             test::run(&root).await?.iter().for_each(|line| say::result(line));
             Ok(true)

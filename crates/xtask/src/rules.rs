@@ -24,7 +24,7 @@ const OWNED: [(&str, &[&str]); 6] = [
     ("anyhow", &["facteur", "facteur-lab", "xtask"]),
     ("lapin", &["facteur-amqp", "facteur-lab", "xtask"]),
     ("tokio-postgres", &["facteur-lab", "facteur-postgres", "facteur-testkit", "xtask"]),
-    ("reqwest", &["facteur-twilio", "twilio-sim"]),
+    ("reqwest", &["facteur-lab", "facteur-twilio", "twilio-sim"]),
     ("axum", &["facteur", "facteur-web", "twilio-sim"]),
     ("hyper", &["facteur-web"]),
 ];

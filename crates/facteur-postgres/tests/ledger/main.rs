@@ -15,6 +15,8 @@ mod lines;
 #[cfg(test)]
 mod pauses;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod rate_lines;
 #[cfg(test)]
 mod reconciliations;

@@ -98,3 +98,23 @@ async fn recent_messages_show_their_callbacks() {
     assert_eq!((&messages[0]["body"], &messages[0]["status_callback"]), (&json!("two"), &json!(callback)));
     assert_eq!(lab.get("/healthz").await.text, "ok");
 }
+
+#[tokio::test]
+async fn arrivals_are_told_in_pages_if_the_configuration_says_how_many() {
+    let lab = Lab::start(SimConfig { arrivals_kept_max: 2, ..immediate() }).await;
+    for text in ["one", "two", "x".repeat(161).as_str()] {
+        assert_eq!(lab.send(text).await.status, 201);
+    }
+    let page = lab.get("/_sim/arrivals?after=1").await.json();
+    assert_eq!((&page["next"], page["arrivals"].as_array().unwrap().len()), (&json!(2), 1));
+    let arrival = &page["arrivals"][0];
+    assert_eq!(
+        (&arrival["from"], &arrival["to"], &arrival["segments"]),
+        (&json!(FROM), &json!(TO), &json!(1))
+    );
+    assert!(arrival["at_us"].as_u64().unwrap() > 1_700_000_000_000_000);
+    assert_eq!(lab.get("/_sim/arrivals?after=9").await.json()["arrivals"], json!([]));
+    let silent = Lab::start(immediate()).await;
+    assert_eq!(silent.send("one").await.status, 201);
+    assert_eq!(silent.get("/_sim/arrivals").await.json()["arrivals"], json!([]));
+}
