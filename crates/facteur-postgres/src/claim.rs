@@ -82,7 +82,7 @@ const CLAIM_NEW: &str = concat!(
     store_messages!("judged"),
     ") SELECT id, status, deadline, NULL::text AS held FROM inserted \
      UNION ALL SELECT id, status, deadline, held FROM judged v \
-     WHERE status = 'held' AND NOT EXISTS (SELECT FROM facteur.jobs j WHERE j.id = v.id)"
+     WHERE status = 'held' AND (SELECT count(*) FROM facteur.jobs j WHERE j.id = v.id) = 0"
 );
 
 /// Rows are locked in id order, so that two workers never wait for each other in a circle. A job that was cancelled

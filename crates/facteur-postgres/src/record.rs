@@ -58,8 +58,8 @@ const RECORD: &str = concat!(
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
              http_status, sid, twilio_status, cause, next_status, reason) \
-         SELECT i.id, number, token, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
-                status, reason FROM input i LEFT JOIN locked l ON l.id = i.id \
+         SELECT i.id, i.number, i.token, i.started_at, i.duration_ms, i.outcome, i.code, i.http_status, i.sid, \
+                i.twilio_status, i.cause, i.status, i.reason FROM input i LEFT JOIN locked l ON l.id = i.id \
          ON CONFLICT (job_id, number) DO UPDATE SET claim_token = excluded.claim_token, \
              started_at = excluded.started_at, duration_ms = excluded.duration_ms, \
              http_status = excluded.http_status, cause = excluded.cause, \

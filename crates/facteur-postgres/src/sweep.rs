@@ -42,7 +42,6 @@ const SWEEP: &str = concat!(
              status = CASE v.verdict WHEN 'uncertain' THEN 'uncertain' WHEN 'expired' THEN 'expired' ELSE j.status END, \
              reason = CASE WHEN v.verdict IN ('uncertain', 'expired') THEN v.verdict ELSE j.reason END, \
              sentence = CASE v.verdict WHEN 'uncertain' THEN $3 ELSE j.sentence END, \
-             waits_for = CASE v.verdict WHEN 'expired' THEN NULL ELSE j.waits_for END, \
              due_at = CASE v.verdict WHEN 'woken' THEN clock_timestamp() + greatest($2::float8 * interval '1 second', \
                           2 * (clock_timestamp() - coalesce(j.not_before, j.updated_at))) END, \
              waits_for = CASE v.verdict WHEN 'woken' THEN j.waits_for END, \

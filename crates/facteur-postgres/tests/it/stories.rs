@@ -33,7 +33,8 @@ async fn a_story_holds_every_attempt_and_letter_and_masks_the_number() {
     assert_eq!(story.dead_letters[0].id, letter);
     assert_eq!(
         story.why(),
-        "uncertain: Nobody knows whether Twilio took it: look it up in Twilio's log before requeueing."
+        "uncertain: Nobody knows whether Twilio took it: evidence is looked for. Once it is held, look it up in Twilio's log \
+         before requeueing."
     );
     let message = story.message.clone().unwrap();
     assert_eq!((message.category.as_str(), message.channel.as_str()), ("marketing", "sms"));

@@ -37,7 +37,6 @@ pub(crate) struct Row {
     pub(crate) hold: Option<Hold>,
     /// Since when it stands in the line of its sender; its place is kept when it comes out.
     line_since: Option<Timestamp>,
-    is_in_line: bool,
     token: Option<ClaimToken>,
     pub(crate) updated_at: Timestamp,
 }
@@ -107,7 +106,6 @@ impl Ledger {
             return Claim::Busy;
         };
         (row.not_before, row.hold) = (None, None);
-        (row.not_before, row.is_in_line) = (None, false);
         row.due_at = Some(later(now, CLAIM_LEASE));
         row.attempt += i32::from(!is_again);
         row.token = Some(request.token);
@@ -143,7 +141,7 @@ impl Ledger {
 
     fn end_at_claim(&mut self, id: JobId, status: Status, reason: ReasonCode, now: Timestamp) -> Claim {
         if let Some(row) = self.move_to(id, status, Some(reason), now) {
-            (row.not_before, row.due_at, row.is_in_line) = (None, None, false);
+            (row.not_before, row.due_at, row.hold) = (None, None, None);
         }
         Claim::Ended(status)
     }
@@ -246,10 +244,10 @@ impl Ledger {
             }
             Some(_) => return Settled::Superseded,
         };
-        (row.due_at, row.is_in_line) = (None, false);
+        row.due_at = None;
         if next.hold.is_some() {
             row.turn = Turn(row.turn.0 + 1);
-            (row.not_before, row.due_at, row.is_in_line) = (None, Some(row.job.deadline), true);
+            (row.not_before, row.due_at) = (None, Some(row.job.deadline));
             row.line_since = row.line_since.or(Some(now));
         } else if let Some(delay) = delay {
             row.turn = Turn(row.turn.0 + 1);
@@ -258,9 +256,6 @@ impl Ledger {
             row.due_at = row.not_before;
         }
         row.hold.clone_from(&next.hold);
-        if row.hold.is_some() {
-            (row.not_before, row.due_at) = (None, Some(row.job.deadline));
-        }
         let turn = row.turn;
         if next.status == Status::Dead {
             self.bury(job, next.reason.clone());
@@ -304,7 +299,7 @@ impl Ledger {
 
     /// Lets everybody out of the line of a pause that has ended, as the duty does. Whether there was somebody.
     pub(crate) fn release_line(&mut self, now: Timestamp) -> bool {
-        let waits = |row: &Row| row.hold.is_some() && row.status == Status::Waiting;
+        let waits = |row: &Row| row.hold == Some(PAUSE) && row.status == Status::Waiting;
         let line: Vec<JobId> = self.rows.iter().filter(|(_, row)| waits(row)).map(|(id, _)| *id).collect();
         for id in &line {
             if let Some(row) = self.move_to(*id, Status::Waiting, Some(ReasonCode::Resumed), now) {
@@ -319,20 +314,19 @@ impl Ledger {
     fn end_in_sweep(&mut self, id: JobId, status: Status, reason: Option<ReasonCode>, now: Timestamp) {
         if let Some(row) = self.move_to(id, status, reason, now) {
             (row.due_at, row.hold) = (None, None);
-            (row.due_at, row.is_in_line) = (None, false);
         }
     }
 
     /// Who stands in the line first, and what it costs. Whose deadline has passed is left to the sweep.
     pub(crate) fn first_in_line(&self) -> Option<(JobId, u32)> {
-        let waiting = self.rows.iter().filter(|(_, row)| row.is_in_line);
+        let waiting = self.rows.iter().filter(|(_, row)| matches!(row.hold, Some(Hold::Rate(_))));
         waiting.min_by_key(|(_, row)| row.line_since).map(|(id, row)| (*id, row.job.segments))
     }
 
     /// Takes a job out of the line.
     pub(crate) fn pull(&mut self, id: JobId, now: Timestamp) -> Option<EnvelopeContent> {
         let row = self.rows.get_mut(&id)?;
-        row.is_in_line = false;
+        row.hold = None;
         row.due_at = Some(later(now, WAKE_UP_GRACE));
         Some(wake_up(&row.job, row.turn))
     }
@@ -362,7 +356,6 @@ impl Ledger {
             due_at: None,
             hold: None,
             line_since: None,
-            is_in_line: false,
             token: None,
             updated_at: now,
         })
