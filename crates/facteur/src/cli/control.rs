@@ -33,7 +33,7 @@ pub struct PauseArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
     /// Ends the pause by itself after this time, such as 90s, 10m or 2h.
-    #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
+    #[arg(long = "for", value_name = "DURATION", conflicts_with = "until", allow_hyphen_values = true)]
     pub duration: Option<String>,
     /// Ends the pause by itself at this instant, such as 2026-12-01T08:00:00Z.
     #[arg(long, value_name = "INSTANT")]
