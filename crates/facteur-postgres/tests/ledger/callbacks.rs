@@ -147,7 +147,10 @@ async fn a_lease_that_was_lost_is_proven_by_a_receipt() {
     fixture.sql("UPDATE facteur.jobs SET due_at = clock_timestamp()").await;
     sweep(&fixture.database, ACCOUNT, true).await.unwrap();
     assert_eq!(callbacks.apply(receipt(&row, 1, 7, "delivered")).await, Ok(moved(Status::Delivered)));
-    assert_eq!(fixture.count("SELECT count(*) FROM facteur.reconciliations WHERE closed_at IS NULL").await, 0);
+    assert_eq!(
+        fixture.count("SELECT count(*) FROM facteur.reconciliations WHERE closed_at IS NULL").await,
+        0
+    );
     assert_eq!(fixture.claim(&row, 2).await, Claim::Final(Status::Delivered));
 }
 

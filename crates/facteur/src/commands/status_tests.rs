@@ -106,7 +106,8 @@ fn a_held_message_says_which_breaker_since_when_and_when_it_is_tried_again() {
     };
     let fuse = Fuse::Integration("AC1".to_owned());
     let waiting = story(Status::Waiting, ReasonCode::BreakerOpen, vec![]);
-    let told = told(Story { breaker: Some((fuse, breaker)), ..waiting });
+    let hold = Some(Hold::Breaker(fuse.clone()));
+    let told = told(Story { hold, breaker: Some((fuse, breaker)), ..waiting });
     for expected in ["integration AC1", "since 2026-11-20T09:58:00Z", "HTTP 503", "at 2026-11-20T10:00:04Z"] {
         assert!(told.next.contains(expected), "{}", told.next);
     }

@@ -75,10 +75,11 @@ async fn a_worker_without_broker_or_database_says_so_and_starts_to_work_when_the
 }
 
 #[tokio::test]
-async fn what_a_fresh_worker_serves_under_metrics_is_what_the_documentation_lists() {
+async fn what_a_fresh_process_serves_under_metrics_is_what_the_documentation_lists() {
     let system = System::new().await;
-    let worker = system.worker().await;
-    let line = worker.wait_for_line("serving /metrics", Duration::from_secs(10)).await;
+    let up = system.process("up", &[("FACTEUR_LISTEN", "127.0.0.1:0")]);
+    up.wait_for_line("working", Duration::from_secs(30)).await;
+    let line = up.wait_for_line("serving /metrics", Duration::from_secs(10)).await;
     let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
     let served = scrape(address).await;
     let names: std::collections::BTreeSet<_> =

@@ -79,14 +79,19 @@ impl System {
 
     /// The same, with variables of its own over those of the system.
     pub(crate) async fn worker_with(&self, own: &[(&'static str, &str)]) -> Spawned {
-        let own = own.iter().map(|(name, value)| (*name, (*value).to_owned()));
-        let environment: Vec<_> = self.environment.iter().cloned().chain(own).collect();
-        let worker = Spawned::start(env!("CARGO_BIN_EXE_facteur"), &["worker"], &environment);
+        let worker = self.process("worker", own);
         for queue in ["jobs.urgent", "jobs.normal", "jobs.bulk", "dead"] {
             let queue = format!("queue={}.{queue}", self.prefix());
             worker.wait_for_line(&queue, PATIENCE).await;
         }
         worker
+    }
+
+    /// Starts a process that goes on, with variables of its own over those of the system.
+    pub(crate) fn process(&self, command: &str, own: &[(&'static str, &str)]) -> Spawned {
+        let own = own.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(own).collect();
+        Spawned::start(env!("CARGO_BIN_EXE_facteur"), &[command], &environment)
     }
 
     /// Runs a command to its end: exit code, and what it printed.
