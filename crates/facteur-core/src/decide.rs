@@ -92,8 +92,9 @@ impl Decision {
             }
             Self::Retry { delay, reason } => Next {
                 status: Status::Retrying,
+                // What Twilio certainly never took is nobody's failure: an outage costs no tries.
+                wait: wait(delay, reason.code != Code::NotTaken),
                 reason,
-                wait: wait(delay, true),
                 suppress: false,
                 hold: None,
             },
@@ -163,6 +164,20 @@ pub fn retry(
     draw: Draw,
 ) -> Decision {
     Again { schedule, history, now, draw }.retry(reason)
+}
+
+/// Decides on another attempt after one that Twilio certainly did not take: not counted, so that only its age ends it.
+#[must_use]
+pub fn try_again(
+    schedule: &RetrySchedule,
+    history: History,
+    reason: Reason,
+    now: Timestamp,
+    draw: Draw,
+) -> Decision {
+    let again = Again { schedule, history, now, draw };
+    let delay = schedule.delay(history.parks.saturating_add(1), draw, None);
+    again.expire_unless_before_deadline(delay, reason, |delay, reason| Decision::Retry { delay, reason })
 }
 
 fn refused(code: Option<u32>, http_status: u16, sentence: String, again: &Again<'_>) -> Decision {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::decide::{Decision, History, retry};
+use crate::decide::{Decision, History, retry, try_again};
 use crate::ids::MessageSid;
 use crate::job::{Category, Recipient};
 use crate::reason::{Reason, ReasonCode};
@@ -303,7 +303,8 @@ pub fn look_again_after(looks: u32, grace: Duration) -> Duration {
     Duration::from_secs(LOOK_AGAIN_S[index]).min(longest)
 }
 
-/// What is to be done, if the search is over. Sending again counts as a failure and follows the lane's schedule.
+/// What is to be done, if the search is over. Sending again follows the lane's schedule; after evidence that
+/// Twilio did not take it, that is nobody's failure.
 #[must_use]
 pub fn decision(
     judgement: &Judgement,
@@ -332,7 +333,7 @@ pub fn decision(
         }
         Verdict::NotTaken => {
             let reason = Reason::new(ReasonCode::NotTaken, format!("{looked}: Twilio did not take it"));
-            Some(retry(schedule, history, reason, now, draw))
+            Some(try_again(schedule, history, reason, now, draw))
         }
         Verdict::Resend => {
             let sentence = format!("{looked}; the policy of its category is to send again");

@@ -156,7 +156,7 @@ fn each_end_has_its_decision() {
         (status(Verdict::Found(delivered), 0, -1), Some((Status::Delivered, ReasonCode::Accepted))),
         (status(Verdict::NotTaken, 0, 3_600), Some((Status::Retrying, ReasonCode::NotTaken))),
         (status(Verdict::NotTaken, 0, -1), Some((Status::Expired, ReasonCode::Expired))),
-        (status(Verdict::NotTaken, 7, 3_600), Some((Status::Dead, ReasonCode::RetriesExhausted))),
+        (status(Verdict::NotTaken, 7, 3_600), Some((Status::Retrying, ReasonCode::NotTaken))),
         (status(Verdict::Resend, 0, 3_600), Some((Status::Retrying, ReasonCode::ResentByPolicy))),
         // What nobody knows must not look like something else.
         (status(Verdict::Resend, 0, 1), dead),

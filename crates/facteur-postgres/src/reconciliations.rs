@@ -267,6 +267,7 @@ pub async fn end(
                 &searched_s,
                 &looked.is_later_listed,
                 &finding,
+                &next.wait.is_some_and(|wait| wait.is_counted),
             ],
         )
         .await

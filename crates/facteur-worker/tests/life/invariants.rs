@@ -133,14 +133,8 @@ fn attempts_are_counted(world: &World, id: JobId, row: &Row, broken: &mut Vec<St
     }
     let failures_max = RetrySchedule::of(row.job.lane).failures_max as usize;
     let failed = calls.iter().fold(0, |failed, seen| failed + usize::from(seen.is_failure(failed)));
-    // An uncertain call that is followed by another one counts too.
-    let lost = || {
-        world
-            .ledger
-            .ended
-            .iter()
-            .filter(|end| end.job == id && ["not_taken", "resent"].contains(&end.verdict))
-    };
+    // An uncertain call that is followed by another one by policy counts too.
+    let lost = || world.ledger.ended.iter().filter(|end| end.job == id && end.verdict == "resent");
     let tried_again = lost().filter(|end| end.status == Status::Retrying).count();
     let failed = failed + lost().count();
     if failed > failures_max {

@@ -122,7 +122,7 @@ impl Ledger {
         row.parks = 0;
         if let Some(wait) = next.wait {
             row.turn.0 += 1;
-            row.failures += 1;
+            row.failures += u32::from(wait.is_counted);
             row.not_before = now.checked_add(wait.delay).ok();
             row.due_at = row.not_before;
         }

@@ -73,7 +73,7 @@ async fn what_twilio_never_took_is_sent_again_once_everything_speaks_against_it(
     system.wait_until(SENT, 1).await;
     system.sql(CALLED_BACK).await;
     system.wait_until(SENT, 2).await;
-    assert_eq!(system.jobs(&format!("id = '{id}' AND attempt = 2 AND failures = 1")).await, 1);
+    assert_eq!(system.jobs(&format!("id = '{id}' AND attempt = 2 AND failures = 0")).await, 1);
     let verdict = system.text("SELECT verdict FROM facteur.reconciliations").await;
     assert_eq!(verdict.as_deref(), Some("not_taken"));
     assert_eq!(system.simulator.stats().accepted, 2);
