@@ -122,6 +122,8 @@ pub struct Ask {
     pub horizon: Duration,
     /// Whether others wait in the sender's line, behind whom this message belongs.
     pub has_line: bool,
+    /// Whether it had a place before them already, which came too late: it does not go behind them again.
+    pub skips_line: bool,
 }
 
 /// What a clock answers.
@@ -146,19 +148,20 @@ pub enum Reservation {
 pub fn reserve(clock: SenderClock, now: Timestamp, rate: Rate, ask: Ask) -> (SenderClock, Reservation) {
     let place = clock.tat.max(now);
     let owed = if clock.debt_until > now { clock.debt } else { 0 };
+    let has_line = ask.has_line && !ask.skips_line;
     let in_place = |count: u32| {
         let tat = later(place, rate.period().saturating_mul(count));
         (SenderClock { tat, ..clock }, Reservation::Granted { from: place, place, count })
     };
     if place <= now {
-        return in_place(if ask.has_line { ask.needed } else { ask.block });
+        return in_place(if has_line { ask.needed } else { ask.block });
     }
     if ask.may_owe && owed + ask.needed <= debt_max(rate, ask.needed) {
         let tat = later(place, rate.period().saturating_mul(ask.needed));
         let granted = Reservation::Granted { from: now, place, count: ask.needed };
         return (SenderClock { tat, debt: owed + ask.needed, debt_until: tat }, granted);
     }
-    if place <= later(now, ask.horizon) && !ask.has_line {
+    if place <= later(now, ask.horizon) && !has_line {
         return in_place(ask.block);
     }
     (clock, Reservation::Full)

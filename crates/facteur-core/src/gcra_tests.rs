@@ -11,7 +11,7 @@ fn clock(tat_ms: i64) -> SenderClock {
 }
 
 fn ask(needed: u32) -> Ask {
-    Ask { needed, block: needed, may_owe: false, horizon: SLOT_HORIZON, has_line: false }
+    Ask { needed, block: needed, may_owe: false, horizon: SLOT_HORIZON, has_line: false, skips_line: false }
 }
 
 fn granted(from_ms: i64, place_ms: i64, count: u32) -> Reservation {
@@ -33,6 +33,8 @@ fn whoever_comes_while_others_wait_goes_behind_them_unless_the_clock_stands_idle
     let behind = Ask { has_line: true, block: 5, ..ask(1) };
     assert_eq!(reserve(clock(1_001), at(1_000_000), rate, behind).1, Reservation::Full);
     assert_eq!(reserve(clock(1_000), at(1_000_000), rate, behind).1, granted(1_000, 1_000, 1));
+    let skipping = Ask { skips_line: true, ..behind };
+    assert_eq!(reserve(clock(1_001), at(1_000_000), rate, skipping).1, granted(1_001, 1_001, 5));
     let alone = Ask { has_line: false, ..behind };
     assert_eq!(reserve(clock(1_001), at(1_000_000), rate, alone).1, granted(1_001, 1_001, 5));
 }

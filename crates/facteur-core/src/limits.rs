@@ -44,6 +44,9 @@ pub const MESSAGE_SEGMENTS_MAX: u32 = 24;
 pub const SLOT_HORIZON: Duration = Duration::from_millis(100);
 /// An urgent message that may not leave at once waits so long in place before it stands in the line.
 pub const SLOT_HORIZON_URGENT: Duration = Duration::from_millis(300);
+/// A message that holds a claim, and whose place came too late, waits so long for another one before it stands in the
+/// line: beyond what the line's own places ([`SLOT_LOOKAHEAD`]) have moved the clock.
+pub const SLOT_HORIZON_CLAIMED: Duration = Duration::from_millis(300);
 /// How far ahead the messages of a line get their places: time to hand them to a lane and to claim them.
 pub const SLOT_LOOKAHEAD: Duration = Duration::from_millis(150);
 /// Longest block of slots that a worker reserves at once.

@@ -30,7 +30,7 @@ macro_rules! clock {
 pub(crate) use clock;
 
 /// `$5`: segments; `$6`: block; `$7`: horizon in seconds; `$8`: the most that may be owed with this message, 0 for
-/// nothing; `$9` and `$10`: the line and its lanes, behind which the message belongs.
+/// nothing; `$9` and `$10`: the line and its lanes, behind which the message belongs; no line, if behind none.
 const RESERVE: &str = concat!(
     clock!(),
     ", asked AS MATERIALIZED (SELECT c.*, EXISTS (SELECT FROM facteur.jobs j \
@@ -65,6 +65,7 @@ pub(crate) async fn reserve(
     let owed_max = if ask.may_owe { count(gcra::debt_max(rate, ask.needed)) } else { 0 };
     let lanes: &[Lane] = if ask.may_owe { &[Lane::Urgent] } else { &Lane::ALL };
     let lanes: Vec<&str> = lanes.iter().map(|lane| lane.as_str()).collect();
+    let line = (!ask.skips_line).then(|| Hold::Rate(sender.clone()).to_string());
     let statement = client.prepare_cached(RESERVE).await.map_err(classify)?;
     loop {
         let parameters: [&(dyn ToSql + Sync); 10] = [
@@ -76,7 +77,7 @@ pub(crate) async fn reserve(
             &count(ask.block).max(needed),
             &ask.horizon.as_secs_f64(),
             &owed_max,
-            &Hold::Rate(sender.clone()).to_string(),
+            &line,
             &lanes,
         ];
         if let Some(row) = client.query_opt(&statement, &parameters).await.map_err(classify)? {

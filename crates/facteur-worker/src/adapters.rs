@@ -109,11 +109,11 @@ impl Ports for LanePorts {
         Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold, is_canceled })
     }
 
-    async fn slot(&self, sender: &Sender, segments: u32) -> Result<Slot, PortError> {
+    async fn slot(&self, sender: &Sender, segments: u32, is_claimed: bool) -> Result<Slot, PortError> {
         let Some(rate) = self.directory.rate_of(sender.as_str()).await.or(self.default_rate) else {
             return Ok(Slot::Now);
         };
-        self.pacer.slot(sender, rate, segments).await.ok_or(PortError::Closed)
+        self.pacer.slot(sender, rate, segments, is_claimed).await.ok_or(PortError::Closed)
     }
 
     fn pass(&self, sender: &Sender) -> Result<Pass, Hold> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use facteur_core::gcra::{Ask, Rate, block_size, late_max};
 use facteur_core::lane::Lane;
-use facteur_core::limits::{SLOT_BLOCK, SLOT_BLOCK_URGENT, SLOT_HORIZON, SLOT_HORIZON_URGENT};
+use facteur_core::limits::{
+    SLOT_BLOCK, SLOT_BLOCK_URGENT, SLOT_HORIZON, SLOT_HORIZON_CLAIMED, SLOT_HORIZON_URGENT,
+};
 use facteur_core::sender::Sender;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -76,9 +78,15 @@ impl<S: SlotSource> Pacer<S> {
         Self { source, is_urgent: lane == Lane::Urgent, blocks: std::sync::Mutex::default() }
     }
 
-    /// The next slot of this sender; callers are served in the order in which they ask. `None` when the
-    /// worker stops.
-    pub(crate) async fn slot(&self, sender: &Sender, rate: Rate, segments: u32) -> Option<Slot> {
+    /// The next slot of this sender; callers are served in the order in which they ask. One that is claimed had a slot
+    /// before those in the line, and does not go behind them. `None` when the worker stops.
+    pub(crate) async fn slot(
+        &self,
+        sender: &Sender,
+        rate: Rate,
+        segments: u32,
+        is_claimed: bool,
+    ) -> Option<Slot> {
         let segments = segments.max(1);
         let block = self.block(sender);
         let mut block = block.lock().await;
@@ -88,10 +96,10 @@ impl<S: SlotSource> Pacer<S> {
         if block.left >= segments {
             return Some(block.take(segments, rate));
         }
-        if Instant::now() < block.refused_until {
+        if Instant::now() < block.refused_until && !is_claimed {
             return Some(Slot::Line);
         }
-        match self.source.reserve(sender, rate, self.ask(rate, segments)).await? {
+        match self.source.reserve(sender, rate, self.ask(rate, segments, is_claimed)).await? {
             Given::Full => {
                 let refused_for = if self.is_urgent { REFUSED_FOR_URGENT } else { REFUSED_FOR };
                 block.refused_until = Instant::now() + refused_for;
@@ -111,13 +119,24 @@ impl<S: SlotSource> Pacer<S> {
         }
     }
 
-    fn ask(&self, rate: Rate, needed: u32) -> Ask {
+    fn ask(&self, rate: Rate, needed: u32, is_claimed: bool) -> Ask {
+        if is_claimed {
+            let horizon = SLOT_HORIZON_CLAIMED;
+            return Ask {
+                needed,
+                block: needed,
+                may_owe: self.is_urgent,
+                horizon,
+                has_line: false,
+                skips_line: true,
+            };
+        }
         let (block, horizon) = match self.is_urgent {
             true => (SLOT_BLOCK_URGENT, SLOT_HORIZON_URGENT),
             false => (SLOT_BLOCK, SLOT_HORIZON),
         };
         let block = block_size(rate, block, needed);
-        Ask { needed, block, may_owe: self.is_urgent, horizon, has_line: false }
+        Ask { needed, block, may_owe: self.is_urgent, horizon, has_line: false, skips_line: false }
     }
 
     fn block(&self, sender: &Sender) -> Arc<Mutex<Block>> {

@@ -53,7 +53,7 @@ async fn departures(per_second: f64, costs: &[u32]) -> Vec<(Instant, u32)> {
     let workers = [Pacer::new(clock.clone(), Lane::Normal), Pacer::new(clock, Lane::Urgent)];
     let mut sent = Vec::new();
     for (index, &cost) in costs.iter().enumerate() {
-        match workers[index % 2].slot(&sender(), rate, cost).await.unwrap() {
+        match workers[index % 2].slot(&sender(), rate, cost, false).await.unwrap() {
             Slot::At { at, .. } => sent.push((at.max(Instant::now()), cost)),
             Slot::Line => tokio::time::advance(Duration::from_millis(20)).await,
             Slot::Now => panic!("the sender has a limit"),
@@ -66,7 +66,7 @@ async fn departures(per_second: f64, costs: &[u32]) -> Vec<(Instant, u32)> {
 async fn a_message_waits_in_place_as_far_as_the_horizon_and_stands_in_the_line_beyond() {
     let pacer = Pacer::new(MemoryClock::new(), Lane::Bulk);
     let rate = Rate::per_second(10.0).unwrap();
-    let slot = async || pacer.slot(&sender(), rate, 1).await.unwrap();
+    let slot = async || pacer.slot(&sender(), rate, 1, false).await.unwrap();
     let start = Instant::now();
     for place_ms in [0, 100] {
         let at = start + Duration::from_millis(place_ms);
@@ -81,11 +81,11 @@ async fn a_campaign_asks_once_in_a_while_and_not_for_each_message() {
     let pacer = Pacer::new(clock.clone(), Lane::Bulk);
     let rate = Rate::per_second(1.0).unwrap();
     for _ in 0..10_000 {
-        pacer.slot(&sender(), rate, 1).await.unwrap();
+        pacer.slot(&sender(), rate, 1, false).await.unwrap();
     }
     assert_eq!(clock.asked.load(std::sync::atomic::Ordering::Relaxed), 2);
     tokio::time::advance(REFUSED_FOR).await;
-    assert_eq!(pacer.slot(&sender(), rate, 1).await, Some(Slot::Line));
+    assert_eq!(pacer.slot(&sender(), rate, 1, false).await, Some(Slot::Line));
     assert_eq!(clock.asked.load(std::sync::atomic::Ordering::Relaxed), 3);
 }
 
@@ -97,7 +97,19 @@ async fn an_urgent_message_leaves_at_once_before_places_that_are_taken() {
     clock.clock.lock().unwrap().tat = taken;
     let urgent = Pacer::new(clock, Lane::Urgent);
     let late_max = Duration::from_millis(150 + 30);
-    assert_eq!(urgent.slot(&sender(), rate, 1).await, Some(Slot::At { at: Instant::now(), late_max }));
+    assert_eq!(urgent.slot(&sender(), rate, 1, false).await, Some(Slot::At { at: Instant::now(), late_max }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claimed_message_whose_slot_came_too_late_does_not_go_behind_the_line_again() {
+    let clock = MemoryClock { has_line: true, ..MemoryClock::new() };
+    let rate = Rate::per_second(50.0).unwrap();
+    let pulled = Duration::from_millis(170);
+    clock.clock.lock().unwrap().tat = Timestamp::UNIX_EPOCH.checked_add(pulled).unwrap();
+    let pacer = Pacer::new(clock, Lane::Normal);
+    assert_eq!(pacer.slot(&sender(), rate, 1, false).await, Some(Slot::Line));
+    let place = Some(Slot::At { at: Instant::now() + pulled, late_max: late_max(rate) });
+    assert_eq!(pacer.slot(&sender(), rate, 1, true).await, place);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +118,7 @@ async fn what_is_left_of_a_block_is_used_with_the_next_if_they_are_one() {
     let pacer = Pacer::new(clock.clone(), Lane::Normal);
     let rate = Rate::per_second(100.0).unwrap();
     let start = Instant::now();
-    let at = async |segments| match pacer.slot(&sender(), rate, segments).await.unwrap() {
+    let at = async |segments| match pacer.slot(&sender(), rate, segments, false).await.unwrap() {
         Slot::At { at, .. } => (at - start).as_millis(),
         other => panic!("{other:?}"),
     };

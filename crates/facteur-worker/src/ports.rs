@@ -84,8 +84,14 @@ pub trait Ports: Send + Sync + 'static {
     /// first one settled.
     fn facts(&self, job: &Job, turn: Turn) -> impl Future<Output = Result<Facts, PortError>> + Send;
 
-    /// A slot of this sender for so many segments.
-    fn slot(&self, sender: &Sender, segments: u32) -> impl Future<Output = Result<Slot, PortError>> + Send;
+    /// A slot of this sender for so many segments. A job whose slot came too late while it was claimed does not go
+    /// behind those that wait in the line.
+    fn slot(
+        &self,
+        sender: &Sender,
+        segments: u32,
+        is_claimed: bool,
+    ) -> impl Future<Output = Result<Slot, PortError>> + Send;
 
     /// The right to make a call from this sender now.
     ///

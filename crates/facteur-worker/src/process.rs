@@ -128,7 +128,7 @@ impl<P: Ports> Life<P> {
         };
         let slot = match reserved {
             Some(slot) if !slot.is_late() => slot,
-            _ => self.ports.slot(&ready.sender, ready.segments).await?,
+            _ => self.ports.slot(&ready.sender, ready.segments, false).await?,
         };
         if slot == Slot::Line {
             return self.join_line(content, row, Hold::Rate(ready.sender)).await;
@@ -238,7 +238,7 @@ impl<P: Ports> Life<P> {
                 Slot::Now => Instant::now(),
                 Slot::Line => return Ok(Err(Aside::Line)),
                 Slot::At { .. } if slot.is_late() => {
-                    slot = self.ports.slot(&ready.sender, ready.segments).await?;
+                    slot = self.ports.slot(&ready.sender, ready.segments, true).await?;
                     continue;
                 }
                 Slot::At { at, .. } => at,

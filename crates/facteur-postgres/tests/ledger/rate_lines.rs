@@ -155,7 +155,14 @@ async fn what_was_pulled_by_a_worker_that_died_is_woken_and_who_expires_leaves_t
 #[tokio::test]
 async fn a_fresh_message_goes_behind_the_line_unless_the_clock_stands_idle() {
     let fixture = Fixture::new().await;
-    let ask = Ask { needed: 1, block: 5, may_owe: false, horizon: SLOT_HORIZON, has_line: false };
+    let ask = Ask {
+        needed: 1,
+        block: 5,
+        may_owe: false,
+        horizon: SLOT_HORIZON,
+        has_line: false,
+        skips_line: false,
+    };
     let reserve =
         async |ask| fixture.store.reserve(&sender(), rate(100.0), ask, None).await.unwrap().reservation;
     let waiting = joined(&fixture, Lane::Bulk, 1).await;

@@ -19,11 +19,18 @@ pub(crate) fn rate(per_second: f64) -> Rate {
 }
 
 fn normal(needed: u32, block: u32) -> Ask {
-    Ask { needed, block, may_owe: false, horizon: SLOT_HORIZON, has_line: false }
+    Ask { needed, block, may_owe: false, horizon: SLOT_HORIZON, has_line: false, skips_line: false }
 }
 
 fn urgent(needed: u32) -> Ask {
-    Ask { needed, block: needed, may_owe: true, horizon: SLOT_HORIZON_URGENT, has_line: false }
+    Ask {
+        needed,
+        block: needed,
+        may_owe: true,
+        horizon: SLOT_HORIZON_URGENT,
+        has_line: false,
+        skips_line: false,
+    }
 }
 
 async fn reserve(fixture: &Fixture, per_second: f64, ask: Ask) -> Reserved {

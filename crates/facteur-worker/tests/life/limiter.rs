@@ -26,7 +26,14 @@ impl Limiter {
     }
 
     pub(crate) fn slot(&mut self, segments: u32, has_line: bool, now: Timestamp) -> Slot {
-        let ask = Ask { needed: segments, block: segments, may_owe: false, horizon: SLOT_HORIZON, has_line };
+        let ask = Ask {
+            needed: segments,
+            block: segments,
+            may_owe: false,
+            horizon: SLOT_HORIZON,
+            has_line,
+            skips_line: false,
+        };
         let (clock, answer) = gcra::reserve(self.clock, now, rate(), ask);
         self.clock = clock;
         match answer {

@@ -91,11 +91,11 @@ impl Ports for MemoryPorts {
         Ok(self.shared.world().facts(job, turn))
     }
 
-    async fn slot(&self, sender: &Sender, segments: u32) -> Result<Slot, PortError> {
+    async fn slot(&self, sender: &Sender, segments: u32, is_claimed: bool) -> Result<Slot, PortError> {
         if sender.as_str() != LIMITED_SENDER {
             return Ok(Slot::Now);
         }
-        Ok(self.once(|world| world.slot(segments)).await)
+        Ok(self.once(|world| world.slot(segments, is_claimed)).await)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {

@@ -200,9 +200,9 @@ impl World {
         self.origin + SWEEP_INTERVAL * u32::try_from(sweeps).unwrap_or(u32::MAX)
     }
 
-    /// The limiter's answer to a fresh message.
-    pub(crate) fn slot(&mut self, segments: u32) -> Slot {
-        let (now, has_line) = (self.clock.now(), self.ledger.first_in_line().is_some());
+    /// The limiter's answer to a fresh message, or to one that is claimed.
+    pub(crate) fn slot(&mut self, segments: u32, is_claimed: bool) -> Slot {
+        let (now, has_line) = (self.clock.now(), !is_claimed && self.ledger.first_in_line().is_some());
         self.limiter.slot(segments, has_line, now)
     }
 
