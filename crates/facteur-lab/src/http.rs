@@ -1,37 +1,93 @@
-//! The few HTTP calls of the laboratory: the simulator's control routes.
+//! The laboratory's HTTP: a client, and the simulator's control routes.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-const CALL_MAX: Duration = Duration::from_secs(10);
+const CALL_MAX: Duration = Duration::from_secs(30);
 
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().timeout_global(Some(CALL_MAX)).proxy(None).build().new_agent()
-}
-
-/// The JSON that the address answers with.
+/// A client with the limits that the product's own has.
 ///
 /// # Errors
-/// If there is no answer, or none that is JSON.
-pub async fn get(url: String) -> Result<Value> {
-    tokio::task::spawn_blocking(move || {
-        let mut answer = agent().get(&url).call().with_context(|| format!("GET {url}"))?;
-        // A page of messages is larger than what ureq reads by default.
-        Ok(answer.body_mut().with_config().limit(64 * 1024 * 1024).read_json()?)
-    })
-    .await?
+/// If it can't be made.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the bench measures this library alone, and the simulator is asked past every proxy"
+)]
+pub fn client(connections_max: usize) -> Result<reqwest::Client> {
+    // An error says that one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .timeout(CALL_MAX)
+        .http1_only()
+        .no_proxy()
+        .tls_certs_only([])
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(connections_max);
+    Ok(builder.build()?)
 }
 
-/// Posts JSON and expects success.
-///
-/// # Errors
-/// If there is no success.
-pub async fn post(url: String, body: Value) -> Result<()> {
-    tokio::task::spawn_blocking(move || {
-        agent().post(&url).send_json(body).with_context(|| format!("POST {url}"))?;
+/// The simulator's control routes.
+#[derive(Debug, Clone)]
+pub struct Control {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Control {
+    /// Those of the simulator at that address.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn new(url: String) -> Result<Self> {
+        Ok(Self { client: client(2)?, url })
+    }
+
+    /// The simulator's address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What a route answers with.
+    ///
+    /// # Errors
+    /// If there is no answer, no success, or not what was expected.
+    pub async fn get<T: DeserializeOwned>(&self, route: &str) -> Result<T> {
+        let answer = self.client.get(format!("{}/_sim/{route}", self.url)).send().await?;
+        answer.error_for_status()?.json().await.with_context(|| format!("the simulator's {route}"))
+    }
+
+    /// What the simulator counted.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn stats<T: DeserializeOwned>(&self) -> Result<T> {
+        self.get("stats").await
+    }
+
+    /// Posts to a route and expects success.
+    ///
+    /// # Errors
+    /// If there is no success.
+    pub async fn post(&self, route: &str, body: &Value) -> Result<()> {
+        let answer = self.client.post(format!("{}/_sim/{route}", self.url)).json(body).send().await?;
+        answer.error_for_status().with_context(|| format!("the simulator refuses its {route}"))?;
         Ok(())
-    })
-    .await?
+    }
+
+    /// Sets the simulator's faults in place of those before.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn faults(&self, plan: &Value) -> Result<()> {
+        self.post("faults", plan).await
+    }
+
+    /// Whether that address, of whomever, answers with success.
+    pub async fn is_fine(&self, url: &str) -> bool {
+        self.client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+    }
 }

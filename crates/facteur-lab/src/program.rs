@@ -5,18 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 const POLL: Duration = Duration::from_millis(20);
+/// Whoever is asked to end has 30 s for its calls, and some for the rest.
+pub const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// A program that was started.
 #[derive(Debug)]
 pub struct Program {
     name: String,
+    pid: u32,
     child: Child,
     log: PathBuf,
+    /// Where its own part of the log begins.
+    log_from: usize,
 }
 
 /// A program that cargo built beside this one.
@@ -48,28 +54,18 @@ impl Program {
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let output = File::options().create(true).append(true).open(log);
         let output = output.with_context(|| format!("can't write {}", log.display()))?;
+        let log_from = usize::try_from(output.metadata()?.len())?;
         // Ctrl-C at the terminal is for us, who then stop our programs.
         command.stdout(output.try_clone()?).stderr(output).process_group(0);
         let child = command.spawn().with_context(|| format!("can't start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+        let pid = child.id().with_context(|| format!("{name} ended at once"))?;
+        Ok(Self { name: name.to_owned(), pid, child, log: log.to_owned(), log_from })
     }
 
-    /// Its name.
+    /// The process number; another process may bear it after the end of this one.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The process number, while it was not waited for.
-    #[must_use]
-    pub fn pid(&self) -> Option<u32> {
-        self.child.id()
-    }
-
-    /// Where it writes.
-    #[must_use]
-    pub fn log(&self) -> &Path {
-        &self.log
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Sends it a signal.
@@ -89,6 +85,17 @@ impl Program {
         Ok(self.child.try_wait()?)
     }
 
+    /// Complains if it has ended.
+    ///
+    /// # Errors
+    /// If it has ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        match self.ended()? {
+            Some(status) => bail!("{} ended by itself ({status}); log: {}", self.name, self.log.display()),
+            None => Ok(()),
+        }
+    }
+
     /// Waits until it ends.
     ///
     /// # Errors
@@ -105,6 +112,23 @@ impl Program {
         }
     }
 
+    /// Asks it to end, waits until it has, and expects that it ended well.
+    ///
+    /// # Errors
+    /// If it had ended before, doesn't end in time, or ends badly.
+    pub async fn stop(mut self) -> Result<()> {
+        self.check()?;
+        self.signal(Signal::TERM)?;
+        let status = self.wait(STOP_MAX).await?;
+        ensure!(
+            status.success(),
+            "{}: asked to end, it ended with {status}; log: {}",
+            self.name,
+            self.log.display()
+        );
+        Ok(())
+    }
+
     /// Waits for a line of its log that begins so, and gives the rest of that line.
     ///
     /// # Errors
@@ -112,17 +136,25 @@ impl Program {
     pub async fn line(&mut self, beginning: &str, patience: Duration) -> Result<String> {
         let looking = async {
             loop {
-                let output = fs::read_to_string(&self.log)?;
+                let log = fs::read(&self.log)?;
+                let output = String::from_utf8_lossy(log.get(self.log_from..).unwrap_or_default());
                 if let Some(line) = output.lines().find_map(|line| line.strip_prefix(beginning)) {
                     return Ok(line.to_owned());
                 }
-                if let Some(status) = self.child.try_wait()? {
-                    bail!("{} ended by itself ({status}); log: {}", self.name, self.log.display());
-                }
+                self.check()?;
                 tokio::time::sleep(POLL).await;
             }
         };
         let found = tokio::time::timeout(patience, looking).await;
         found.unwrap_or_else(|_| bail!("no line {beginning:?}; see {}", self.log.display()))
+    }
+}
+
+/// Ctrl-C, or a polite request to end. Whoever starts programs waits for this as well, and takes them with it.
+pub async fn interrupted() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
     }
 }

@@ -1,7 +1,7 @@
 //! A whole system: a vhost and a database of its own, the simulator, and as many processes of Facteur as it takes.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use facteur_testkit::{FaultProxy, TestBroker, TestDatabase};
 use serde_json::Value;
 use url::Url;
 
+use crate::http::Control;
 use crate::program::{self, Program};
 
-const START_MAX: Duration = Duration::from_secs(30);
+const START_MAX: Duration = Duration::from_secs(60);
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 /// Sender of jobs that name none.
 pub const SENDER_DEFAULT: &str = "+15005550006";
@@ -22,8 +23,10 @@ pub const SENDER_DEFAULT: &str = "+15005550006";
 pub struct System {
     directory: PathBuf,
     facteur: PathBuf,
-    simulator: Program,
-    simulator_url: String,
+    /// The simulator's process.
+    pub simulator: Program,
+    /// The simulator's control routes.
+    pub control: Control,
     broker: TestBroker,
     database: TestDatabase,
 }
@@ -52,13 +55,10 @@ impl System {
         let (broker, database) = (facteur_testkit::broker().await, facteur_testkit::database().await);
         let config = directory.join("twilio-sim.json");
         fs::write(&config, serde_json::to_vec_pretty(simulator)?)?;
-        let mut command = program::command(&program::built("twilio-sim")?, directory, &[]);
-        command.args(["--listen", "127.0.0.1:0", "--config"]).arg(&config);
-        let mut simulator = Program::start("twilio-sim", command, &directory.join("twilio-sim.log"))?;
-        let simulator_url = simulator.line("listening on ", START_MAX).await?;
+        let (simulator, control) = start_simulator(directory, Some(&config)).await?;
         let facteur = program::built("facteur")?;
         let directory = directory.to_owned();
-        let system = Self { directory, facteur, simulator, simulator_url, broker, database };
+        let system = Self { directory, facteur, simulator, control, broker, database };
         system.facteur(&["migrate"]).await?;
         Ok(system)
     }
@@ -84,13 +84,7 @@ impl System {
     /// The simulator, past every proxy.
     #[must_use]
     pub fn simulator_url(&self) -> &str {
-        &self.simulator_url
-    }
-
-    /// The simulator's process.
-    #[must_use]
-    pub fn simulator(&self) -> &Program {
-        &self.simulator
+        self.control.url()
     }
 
     /// Where the logs are.
@@ -107,7 +101,7 @@ impl System {
         Ok(Links {
             broker: proxy(&self.broker.url).await?,
             database: proxy(&self.database.url).await?,
-            twilio: proxy(&self.simulator_url).await?,
+            twilio: proxy(self.simulator_url()).await?,
         })
     }
 
@@ -123,7 +117,7 @@ impl System {
         Ok(vec![
             ("AMQP_URL", through(&self.broker.url, links.map(|links| &links.broker))?),
             ("DATABASE_URL", through(&self.database.url, links.map(|links| &links.database))?),
-            ("TWILIO_BASE_URL", through(&self.simulator_url, links.map(|links| &links.twilio))?),
+            ("TWILIO_BASE_URL", through(self.simulator_url(), links.map(|links| &links.twilio))?),
             ("TWILIO_PHONE_NUMBER", SENDER_DEFAULT.to_owned()),
             ("FACTEUR_PREFIX", self.broker.prefix.clone()),
             ("FACTEUR_METRICS_LISTEN", "127.0.0.1:0".to_owned()),
@@ -153,6 +147,29 @@ impl System {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// Starts a simulator with that configuration or its own defaults; its log is `twilio-sim.log` in the directory.
+///
+/// # Errors
+/// If it is not built or doesn't start.
+pub async fn start_simulator(directory: &Path, config: Option<&Path>) -> Result<(Program, Control)> {
+    let mut command = program::command(&program::built("twilio-sim")?, directory, &[]);
+    command.args(["--listen", "127.0.0.1:0"]);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    let mut simulator = Program::start("twilio-sim", command, &directory.join("twilio-sim.log"))?;
+    let control = Control::new(simulator.line("listening on ", START_MAX).await?)?;
+    Ok((simulator, control))
+}
+
+/// A port of this machine that nobody listens on.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// A proxy in front of an address on this machine.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use facteur_core::metric::Kind;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{counter, histogram};
 
 facteur_core::metrics_table! {
     CALLBACKS = "facteur_callbacks_total", Counter, ["result"], "Status callbacks by what became of them: applied, replay (known already), unknown (no message of ours), refused (not verifiable), malformed, or unavailable (the database is away; Twilio comes again).";
@@ -38,15 +37,8 @@ impl CallbackResult {
     }
 }
 
-/// Describes every metric and creates every series.
-pub fn describe() {
-    for metric in ALL {
-        match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, metric.help),
-            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
-        }
-    }
+/// Creates every series.
+pub fn create() {
     CallbackResult::ALL
         .iter()
         .for_each(|result| counter!(CALLBACKS, "result" => result.as_str()).absolute(0));

@@ -8,7 +8,6 @@ use facteur_core::breaker::Cause;
 use facteur_core::decide::Decision;
 use facteur_core::hold::Fuse;
 use facteur_core::lane::Lane;
-use facteur_core::metric::Kind;
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
 use facteur_core::reconcile::Verdict;
@@ -16,7 +15,7 @@ use facteur_postgres::Swept;
 use facteur_postgres::lines::LineKind;
 use facteur_postgres::pauses::Pause;
 use jiff::SignedDuration;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, gauge, histogram};
 
 use crate::process::End;
 
@@ -67,15 +66,8 @@ const QUEUES: [&str; 4] = ["urgent", "normal", "bulk", "dead"];
 const POLL_RESULTS: [&str; 5] = ["ended", "on_its_way", "gone", "throttled", "unanswered"];
 const RELAYS: [&str; 4] = ["urgent", "normal", "bulk", "events"];
 
-/// Describes every metric and creates every series.
-pub fn describe() {
-    for metric in ALL {
-        match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, metric.help),
-            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
-        }
-    }
+/// Creates every series.
+pub fn create() {
     for lane in Lane::ALL.map(Lane::as_str) {
         ENDS.iter().for_each(|end| counter!(ENVELOPES, "lane" => lane, "end" => *end).absolute(0));
         Outcome::NAMES

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use facteur_core::metric::{Kind, Metric};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::MissedTickBehavior;
 
@@ -39,12 +41,24 @@ pub struct Tables {
 pub fn install(tables: Tables) -> anyhow::Result<PrometheusHandle> {
     let handle = builder()?.install_recorder()?;
     if tables.worker {
-        facteur_worker::metrics::describe();
+        describe(facteur_worker::metrics::ALL);
+        facteur_worker::metrics::create();
     }
     if tables.web {
-        facteur_web::metrics::describe();
+        describe(facteur_web::metrics::ALL);
+        facteur_web::metrics::create();
     }
     Ok(handle)
+}
+
+fn describe(table: &[Metric]) {
+    for metric in table {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
 }
 
 /// Folds histograms for ever; run it beside the work.

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::jobs::USUAL;
 use super::stage::Stage;
-use super::{Options, say, usage};
+use super::{Options, usage};
+use crate::say;
 
 /// Messages that warm up, and messages whose cost is measured, whatever waits behind them.
 const WARM_UP: usize = 2_000;
@@ -23,7 +24,7 @@ pub(super) async fn measure(options: &Options) -> Result<Value> {
 }
 
 async fn run(options: &Options, depth: usize) -> Result<Value> {
-    say(&format!("{depth} wait behind those that are measured"));
+    say::progress(&format!("{depth} wait behind those that are measured"));
     let mut stage = Stage::set(options.concurrency).await?;
     stage.publish(USUAL.jobs(0, WARM_UP + MEASURED + depth)).await?;
     stage.start_workers(1).await?;
@@ -31,7 +32,7 @@ async fn run(options: &Options, depth: usize) -> Result<Value> {
     let before = stage.usage().await?;
     let last = stage.accepted(WARM_UP + MEASURED).await?.accepted;
     let after = stage.usage().await?;
-    let memory = usage::memory_max_mib(stage.workers[0].pid);
+    let memory = usage::memory_max_mib(stage.workers[0].pid());
     stage.end().await?;
     Ok(json!({"cost": after.since(&before, last - first), "worker_memory_max_mib": memory}))
 }

@@ -1,5 +1,6 @@
 //! The bare legs: each library alone, doing what Facteur does with it and nothing else. None of them keeps a promise.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,11 +15,14 @@ use tokio::time::Instant;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 
+use super::Options;
+use super::arrivals::Stats;
 use super::figures::{number, round};
 use super::jobs::{FREE_SENDER, Job, USUAL};
 use super::producer::Producer;
-use super::{Options, say};
-use super::{http, program, usage};
+use super::usage;
+use crate::system::start_simulator;
+use crate::{http, program, say};
 
 const QUEUE: &str = "bare";
 const PREFETCH: u16 = 1_024;
@@ -34,11 +38,11 @@ const ACCOUNT: (&str, &str) = ("AC00000000000000000000000000000000", "0000000000
 
 pub(super) async fn measure(options: &Options) -> Result<Value> {
     let count = options.scaled(100_000);
-    say("publishing and consuming");
+    say::progress("publishing and consuming");
     let (publish, consume) = broker(count).await?;
-    say("posting");
+    say::progress("posting");
     let post = posts(count).await?;
-    say("inserting");
+    say::progress("inserting");
     let insert = inserts(count).await?;
     Ok(json!({"publish": publish, "consume": consume, "post": post, "insert": insert, "messages": count}))
 }
@@ -98,13 +102,10 @@ async fn broker(count: usize) -> Result<(Value, Value)> {
 
 /// Posts of the same form to the simulator.
 async fn posts(count: usize) -> Result<Value> {
-    let directory = std::env::temp_dir();
-    let mut start = program::command("twilio-sim", &directory, &[])?;
-    start.args(["--listen", "127.0.0.1:0"]);
-    let log = directory.join(format!("facteur-bench-{}-bare.log", std::process::id()));
-    let mut simulator = program::Program::start(start, log.clone())?;
-    let url = simulator.line("listening on ").await?;
-    let address = format!("{url}/2010-04-01/Accounts/{}/Messages.json", ACCOUNT.0);
+    let directory = super::stage::directory();
+    fs::create_dir_all(&directory)?;
+    let (simulator, control) = start_simulator(&directory, None).await?;
+    let address = format!("{}/2010-04-01/Accounts/{}/Messages.json", control.url(), ACCOUNT.0);
     let (client, next) = (http::client(POSTS_OPEN)?, Arc::new(AtomicUsize::new(0)));
     let mut posting: JoinSet<Result<()>> = JoinSet::new();
     let leg = Leg::begin();
@@ -128,10 +129,10 @@ async fn posts(count: usize) -> Result<Value> {
         posted??;
     }
     let posted = leg.end(count);
-    let accepted = http::Control::new(url)?.stats().await?.accepted;
+    let Stats { accepted, .. } = control.stats().await?;
     ensure!(accepted == count, "{accepted} of {count} posts were accepted");
     simulator.stop().await?;
-    std::fs::remove_file(log)?;
+    fs::remove_dir_all(directory)?;
     Ok(posted)
 }
 
@@ -150,8 +151,8 @@ const INSERT: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[
 async fn inserts(count: usize) -> Result<Value> {
     let database = facteur_testkit::database().await;
     let environment = [("DATABASE_URL", database.url.clone())];
-    let migrated =
-        program::command("facteur", &std::env::temp_dir(), &environment)?.arg("migrate").output().await?;
+    let mut migrate = program::command(&program::built("facteur")?, &std::env::temp_dir(), &environment);
+    let migrated = migrate.arg("migrate").output().await?;
     ensure!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     let jobs: Arc<Vec<Job>> = Arc::new(USUAL.jobs(0, count).collect());
     let next = Arc::new(AtomicUsize::new(0));

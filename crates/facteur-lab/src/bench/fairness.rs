@@ -4,11 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::Options;
 use super::figures::{number, round, seconds};
 use super::jobs::{FREE_SENDER, Kind, SLOW_SENDER, USUAL};
 use super::latency::now_us;
 use super::stage::Stage;
-use super::{Options, say};
+use crate::say;
 
 const CONCURRENCY: u32 = 64;
 const OTHERS: usize = 1_000;
@@ -32,7 +33,7 @@ pub(super) async fn measure(options: &Options) -> Result<Value> {
 
 /// How long after the start of the worker the first one leaves, and how fast all of them do.
 async fn run(bulk: usize) -> Result<(f64, f64)> {
-    say(&format!("{bulk} messages of another tenant in front"));
+    say::progress(&format!("{bulk} messages of another tenant in front"));
     let mut stage = Stage::set(CONCURRENCY).await?;
     stage.set_rate(SLOW_SENDER, 1.0).await?;
     stage.publish(SLOW.jobs(0, bulk)).await?;
@@ -46,7 +47,7 @@ async fn run(bulk: usize) -> Result<(f64, f64)> {
         Ok(usize::try_from(count)?)
     };
     stage.until(OTHERS, others).await?;
-    say(&format!("after {:.1} s all have left", began.elapsed().as_secs_f64()));
+    say::progress(&format!("after {:.1} s all have left", began.elapsed().as_secs_f64()));
     let arrivals = stage.arrivals().await?;
     stage.end().await?;
     let at_us: Vec<u64> =

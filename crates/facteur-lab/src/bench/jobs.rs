@@ -3,8 +3,10 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::system::SENDER_DEFAULT;
+
 /// The sender without a rate.
-pub(super) const FREE_SENDER: &str = "+15005550006";
+pub(super) const FREE_SENDER: &str = SENDER_DEFAULT;
 /// A sender whose rate a part sets.
 pub(super) const SLOW_SENDER: &str = "+33755500010";
 

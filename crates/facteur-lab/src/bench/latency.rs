@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::Options;
 use super::figures::{percentile, round, seconds};
 use super::jobs::{FREE_SENDER, Kind, SLOW_SENDER, USUAL};
 use super::stage::Stage;
-use super::{Options, say};
+use crate::{clock, say};
 
 /// Between two single messages.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -40,7 +41,7 @@ pub(super) async fn measure_urgent(options: &Options) -> Result<Value> {
 
 async fn urgent(options: &Options, from: &'static str) -> Result<Value> {
     let waiting = options.scaled(100_000);
-    say(&format!("{waiting} bulk messages wait"));
+    say::progress(&format!("{waiting} bulk messages wait"));
     let mut stage = Stage::set(CONCURRENCY).await?;
     stage.set_rate(SLOW_SENDER, BULK_RATE).await?;
     let bulk = Kind { lane: "bulk", from: SLOW_SENDER, ..USUAL };
@@ -97,8 +98,6 @@ fn told(latencies_ms: &[f64]) -> Value {
 }
 
 /// Microseconds since 1970, on the clock that the simulator reads as well.
-#[expect(clippy::disallowed_methods, reason = "two processes have no other clock in common")]
 pub(super) fn now_us() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(clock::now()).unwrap_or_default()
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use super::Options;
 use super::figures::{number, round, worst_second};
 use super::jobs::{Kind, SLOW_SENDER, USUAL};
 use super::stage::Stage;
-use super::{Options, say};
+use crate::say;
 
 const RATE: usize = 100;
 const CONCURRENCY: u32 = 64;
@@ -25,7 +26,7 @@ pub(super) async fn measure(options: &Options) -> Result<Value> {
 
 async fn run(options: &Options, workers: usize) -> Result<Value> {
     let measured_s = if options.quick { 30 } else { 60 };
-    say(&format!("{workers} workers, {measured_s} s"));
+    say::progress(&format!("{workers} workers, {measured_s} s"));
     let mut stage = Stage::set(CONCURRENCY).await?;
     stage.set_rate(SLOW_SENDER, number(RATE)).await?;
     // More than can leave in that time, so that it is never the supply that limits.

@@ -26,7 +26,7 @@ async fn run(concurrency: u32, count: usize) -> Result<f64> {
     stage.publish(Kind { padding_bytes: PADDING_BYTES, ..USUAL }.jobs(0, count)).await?;
     stage.start_workers(1).await?;
     stage.settle(count).await?;
-    let memory = usage::memory_max_mib(stage.workers[0].pid);
+    let memory = usage::memory_max_mib(stage.workers[0].pid());
     stage.end().await?;
     Ok(memory)
 }

@@ -1,30 +1,28 @@
 //! How fast, at what cost, beside what bounds it. Every figure of one run was taken on one machine within minutes, so
 //! that what it means on another machine is the ratio to the bare legs of the same run.
 
+mod arrivals;
 mod backlog;
 mod bare;
 mod fairness;
 mod figures;
-mod http;
 mod jobs;
 mod latency;
 mod limits;
 mod memory;
 mod producer;
-mod program;
 mod report;
 mod stage;
 mod throughput;
 mod usage;
-
-use std::io::Write as _;
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use figures::round;
+use self::figures::round;
+use crate::say;
 
 /// A part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,10 +87,10 @@ pub async fn run(options: Options) -> Result<()> {
             continue;
         }
         let name = format!("{part:?}").to_lowercase();
-        say(&format!("── {name}"));
+        say::progress(&format!("── {name}"));
         let measured = part.run(&options).await?;
         // A run that is broken off has still told what it measured.
-        say(&measured.to_string());
+        say::progress(&measured.to_string());
         parts.insert(name, measured);
     }
     if parts.is_empty() {
@@ -107,9 +105,7 @@ pub async fn run(options: Options) -> Result<()> {
         "parts": Value::Object(parts),
         "ratios": ratios,
     });
-    let text = if options.json { whole.to_string() } else { report::table(&whole) };
-    // A closed stdout is nobody's fault.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    say::result(&if options.json { whole.to_string() } else { report::table(&whole) });
     Ok(())
 }
 
@@ -127,9 +123,4 @@ impl Part {
             Self::Memory => memory::measure(options).await,
         }
     }
-}
-
-/// A line of progress on stderr.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use facteur_testkit::{TestBroker, TestDatabase};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
+use super::arrivals::{self, Arrival, Stats};
 use super::figures::{number, round};
-use super::http::{Arrival, Control, Stats};
 use super::jobs::Job;
 use super::producer::Producer;
-use super::program::{Program, command};
 use super::usage;
+use crate::program::Program;
+use crate::system::{System, free_port};
 
 const POLL: Duration = Duration::from_millis(10);
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -24,27 +24,19 @@ const STILL_MAX: Duration = Duration::from_secs(60);
 
 /// A system under test.
 pub(super) struct Stage {
-    directory: PathBuf,
     environment: Vec<(&'static str, String)>,
-    pub(super) simulator: Program,
-    pub(super) control: Control,
     pub(super) workers: Vec<Program>,
     pub(super) web: Option<Program>,
     pub(super) producer: Producer,
     pub(super) sql: Client,
-    // Dropped last: they are removed with everything in them.
-    broker: TestBroker,
-    database: TestDatabase,
+    // Dropped last: broker and database are removed with everything in them.
+    pub(super) system: System,
 }
 
 impl Stage {
     /// Everything but the workers, with the exchanges, queues and tables in place.
     pub(super) async fn set(concurrency: u32) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("facteur-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&directory)?;
-        let (broker, database) = (facteur_testkit::broker().await, facteur_testkit::database().await);
         let (sid, token) = (format!("AC{}", Uuid::new_v4().simple()), Uuid::new_v4().simple().to_string());
-        let simulator_config = directory.join("simulator.json");
         let now = json!({"fixed_ms": 0});
         let config = json!({
             "accounts": [{"sid": sid, "auth_token": token}],
@@ -52,42 +44,21 @@ impl Stage {
             "messages_kept_max": 1_000,
             "progress": {"queued": now, "sending": now, "sent": now, "delivered": now, "read": now},
         });
-        std::fs::write(&simulator_config, config.to_string())?;
-        let mut start = command("twilio-sim", &directory, &[])?;
-        start.args(["--listen", "127.0.0.1:0", "--config"]).arg(&simulator_config);
-        let mut simulator = Program::start(start, directory.join("simulator.log"))?;
-        let control = Control::new(simulator.line("listening on ").await?)?;
-        let environment = vec![
-            ("AMQP_URL", broker.url.clone()),
-            ("DATABASE_URL", database.url.clone()),
-            ("TWILIO_BASE_URL", control.url.clone()),
+        let system = System::start(&directory(), &config).await?;
+        let mut environment = system.environment(None)?;
+        environment.extend([
             ("TWILIO_ACCOUNT_SID", sid),
             ("TWILIO_AUTH_TOKEN", token),
-            ("TWILIO_PHONE_NUMBER", super::jobs::FREE_SENDER.to_owned()),
-            ("FACTEUR_PREFIX", broker.prefix.clone()),
             ("FACTEUR_CONCURRENCY", concurrency.to_string()),
             ("FACTEUR_EVENTS", "false".to_owned()),
             ("FACTEUR_LOG", "warn".to_owned()),
-        ];
-        let migrated = command("facteur", &directory, &environment)?.arg("migrate").output().await?;
-        ensure!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-        let (sql, connection) = tokio_postgres::connect(&database.url, NoTls).await?;
+        ]);
+        let (sql, connection) = tokio_postgres::connect(system.database_url(), NoTls).await?;
         // Ends with the client; its errors are the client's as well.
         tokio::spawn(connection);
-        let producer = Producer::connect(&broker.url, &broker.prefix).await?;
+        let producer = Producer::connect(system.amqp_url(), system.prefix()).await?;
         let (workers, web) = (Vec::new(), None);
-        let mut stage = Self {
-            directory,
-            environment,
-            simulator,
-            control,
-            workers,
-            web,
-            producer,
-            sql,
-            broker,
-            database,
-        };
+        let mut stage = Self { environment, workers, web, producer, sql, system };
         // A worker makes the queues.
         stage.start_workers(1).await?;
         stage.stop_workers().await?;
@@ -100,9 +71,9 @@ impl Stage {
         let mut ports = Vec::new();
         for index in first..first + count {
             let port = free_port()?;
-            let mut start = command("facteur", &self.directory, &self.environment)?;
-            start.arg("worker").env("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{port}"));
-            self.workers.push(Program::start(start, self.directory.join(format!("worker-{index}.log")))?);
+            let listen = ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{port}"));
+            let environment = [&self.environment[..], &[listen]].concat();
+            self.workers.push(self.system.spawn(&format!("worker-{index}"), &["worker"], &environment)?);
             ports.push(port);
         }
         for port in ports {
@@ -111,25 +82,18 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts `facteur web`, to which the simulator's callbacks go from then on. Whether there is such a command.
-    pub(super) async fn start_web(&mut self) -> Result<bool> {
-        let asked = command("facteur", &self.directory, &[])?.args(["web", "--help"]).output().await?;
-        if !asked.status.success() {
-            return Ok(false);
-        }
+    /// Starts `facteur web`, to which the simulator's callbacks go from then on.
+    pub(super) async fn start_web(&mut self) -> Result<()> {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let url = format!("http://{listen}");
         self.environment.extend([("FACTEUR_PUBLIC_URL", url.clone()), ("FACTEUR_LISTEN", listen)]);
-        let mut start = command("facteur", &self.directory, &self.environment)?;
-        start.arg("web");
-        self.web = Some(Program::start(start, self.directory.join("web.log"))?);
-        self.ready(&format!("{url}/readyz")).await?;
-        Ok(true)
+        self.web = Some(self.system.spawn("web", &["web"], &self.environment)?);
+        self.ready(&format!("{url}/readyz")).await
     }
 
     async fn ready(&mut self, url: &str) -> Result<()> {
         let deadline = Instant::now() + READY_MAX;
-        while !self.control.is_fine(url).await {
+        while !self.system.control.is_fine(url).await {
             self.check()?;
             ensure!(Instant::now() < deadline, "{url} is not ready after 60 s; logs: {}", self.logs());
             sleep(POLL).await;
@@ -145,11 +109,12 @@ impl Stage {
     }
 
     fn check(&mut self) -> Result<()> {
-        self.workers.iter_mut().chain(&mut self.web).chain([&mut self.simulator]).try_for_each(Program::check)
+        let mut all = self.workers.iter_mut().chain(&mut self.web).chain([&mut self.system.simulator]);
+        all.try_for_each(Program::check)
     }
 
     fn logs(&self) -> String {
-        self.directory.display().to_string()
+        self.system.directory().display().to_string()
     }
 
     /// Gives a sender a rate in segments a second.
@@ -165,8 +130,8 @@ impl Stage {
 
     /// Waits until the simulator has accepted so many.
     pub(super) async fn accepted(&mut self, count: usize) -> Result<Stats> {
-        self.until(count, async |stage: &Self| Ok(stage.control.stats().await?.accepted)).await?;
-        self.control.stats().await
+        self.until(count, async |stage: &Self| Ok(stage.stats().await?.accepted)).await?;
+        self.stats().await
     }
 
     /// Waits until a count has grown to `wanted`, as long as it moves.
@@ -195,7 +160,7 @@ impl Stage {
     /// Waits until every job is recorded as sent, and checks the sums: all accepted, none doubled.
     pub(super) async fn settle(&mut self, count: usize) -> Result<()> {
         self.until(count, async |stage: &Self| stage.sent().await).await?;
-        let stats = self.control.stats().await?;
+        let stats = self.stats().await?;
         ensure!(
             stats.accepted == count && stats.duplicates_by_recipient_and_text == 0,
             "the sums don't add up: {count} published, {} accepted, {} of them doubled",
@@ -213,22 +178,27 @@ impl Stage {
     }
 
     pub(super) async fn arrivals(&self) -> Result<Vec<Arrival>> {
-        self.control.arrivals().await
+        arrivals::arrivals(&self.system.control).await
+    }
+
+    /// What the simulator has counted so far.
+    pub(super) async fn stats(&self) -> Result<Stats> {
+        self.system.control.stats().await
     }
 
     /// What everybody has used so far.
     pub(super) async fn usage(&self) -> Result<Usage> {
         let (broker, postgres) = usage::services();
-        let database = self.database.url.rsplit('/').next().unwrap_or_default();
+        let database = self.system.database_url().rsplit('/').next().unwrap_or_default();
         let wal: i64 = self
             .sql
             .query_one("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::int8", &[])
             .await?
             .try_get(0)?;
         Ok(Usage {
-            worker_s: self.workers.iter().map(|worker| usage::cpu_s(worker.pid)).sum(),
-            web_s: self.web.as_ref().map(|web| usage::cpu_s(web.pid)),
-            simulator_s: usage::cpu_s(self.simulator.pid),
+            worker_s: self.workers.iter().map(|worker| usage::cpu_s(worker.pid())).sum(),
+            web_s: self.web.as_ref().map(|web| usage::cpu_s(web.pid())),
+            simulator_s: usage::cpu_s(self.system.simulator.pid()),
             postgres_s: postgres.map(|pid| usage::postgres_cpu_s(pid, database)),
             broker_s: broker.map(usage::cpu_s),
             wal_bytes: wal,
@@ -241,10 +211,9 @@ impl Stage {
         if let Some(web) = self.web.take() {
             web.stop().await?;
         }
-        self.simulator.stop().await?;
-        std::fs::remove_dir_all(&self.directory).with_context(|| self.directory.display().to_string())?;
-        drop(self.broker);
-        Ok(())
+        let directory = self.system.directory().to_owned();
+        self.system.simulator.stop().await?;
+        std::fs::remove_dir_all(&directory).with_context(|| directory.display().to_string())
     }
 }
 
@@ -276,6 +245,7 @@ impl Usage {
     }
 }
 
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Where the programs of this bench write.
+pub(super) fn directory() -> PathBuf {
+    std::env::temp_dir().join(format!("facteur-bench-{}", std::process::id()))
 }

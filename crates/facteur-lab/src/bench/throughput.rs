@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::figures::{number, round, seconds};
 use super::jobs::USUAL;
 use super::stage::Stage;
-use super::{Options, say, usage};
+use super::{Options, usage};
+use crate::say;
 
 /// Twilio's latencies.
 const LATENCIES_MS: [u64; 2] = [0, 50];
@@ -28,13 +29,12 @@ pub(super) async fn measure_with_callbacks(options: &Options) -> Result<Value> {
 
 /// The first tenth warms up and is not measured.
 async fn run(options: &Options, latency_ms: u64, count: usize, callbacks: bool) -> Result<Value> {
-    say(&format!("{count} messages, {latency_ms} ms"));
+    say::progress(&format!("{count} messages, {latency_ms} ms"));
     let mut stage = Stage::set(options.concurrency).await?;
-    if callbacks && !stage.start_web().await? {
-        stage.end().await?;
-        return Ok(json!({"not_run": "`facteur web` does not exist"}));
+    if callbacks {
+        stage.start_web().await?;
     }
-    stage.control.faults(&json!({"latency": {"fixed_ms": latency_ms}})).await?;
+    stage.system.control.faults(&json!({"latency": {"fixed_ms": latency_ms}})).await?;
     stage.publish(USUAL.jobs(0, count)).await?;
     stage.start_workers(1).await?;
     let warm = stage.accepted(count / 10).await?.accepted;
@@ -43,14 +43,14 @@ async fn run(options: &Options, latency_ms: u64, count: usize, callbacks: bool) 
     stage.settle(count).await?;
     if callbacks {
         let wanted = count * CALLBACKS_PER_MESSAGE;
-        stage.until(wanted, async |stage: &Stage| Ok(stage.control.stats().await?.callbacks.sent)).await?;
-        let failed = stage.control.stats().await?.callbacks.failed;
+        stage.until(wanted, async |stage: &Stage| Ok(stage.stats().await?.callbacks.sent)).await?;
+        let failed = stage.stats().await?.callbacks.failed;
         ensure!(failed == 0, "{failed} callbacks were not taken");
     }
     let after = stage.usage().await?;
     let arrivals = stage.arrivals().await?;
     let took_s = seconds(arrivals[warm].at_us, arrivals[count - 1].at_us);
-    let memory = stage.workers.iter().map(|worker| usage::memory_max_mib(worker.pid)).fold(0.0, f64::max);
+    let memory = stage.workers.iter().map(|worker| usage::memory_max_mib(worker.pid())).fold(0.0, f64::max);
     stage.end().await?;
     Ok(json!({
         "messages_per_s": round(number(count - 1 - warm) / took_s),

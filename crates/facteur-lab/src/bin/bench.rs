@@ -3,14 +3,20 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use facteur_lab::bench;
+use facteur_lab::{bench, program, say};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match bench::run(bench::Options::parse()).await {
+    let options = bench::Options::parse();
+    // Whoever is interrupted takes the programs that it started with it.
+    let outcome = tokio::select! {
+        outcome = bench::run(options) => outcome,
+        () = program::interrupted() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            bench::say(&format!("error: {error:#}"));
+            say::progress(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

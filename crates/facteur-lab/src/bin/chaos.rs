@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use facteur_lab::{chaos, say};
-use tokio::signal::unix::{SignalKind, signal};
+use facteur_lab::{chaos, program, say};
 
 /// Kills, freezes, cuts off and deceives a running system, then lets it come to rest and counts: nothing may be lost,
 /// nothing doubled, no limit exceeded. Exit code 1 if a promise was broken, 2 if the run itself failed.
@@ -21,7 +20,7 @@ async fn main() -> ExitCode {
     // Whoever is interrupted takes the programs that it started with it.
     let outcome = tokio::select! {
         outcome = chaos::run(&options) => outcome,
-        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
+        () = program::interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -30,14 +29,5 @@ async fn main() -> ExitCode {
             say::progress(&format!("error: {error:#}"));
             ExitCode::from(2)
         }
-    }
-}
-
-/// Ctrl-C, or a polite request to end.
-async fn interrupted() {
-    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = term.recv() => {}
     }
 }

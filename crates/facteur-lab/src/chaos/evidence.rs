@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Deserialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::producer::Published;
 use super::sql;
 use super::stage::Chronicle;
 use crate::clock::Micros;
-use crate::http;
 use crate::system::System;
 
 const PAGE: usize = 1_000;
@@ -79,6 +77,11 @@ pub(super) struct Accepted {
     ordinal: u64,
 }
 
+#[derive(Deserialize)]
+struct Page {
+    messages: Vec<Accepted>,
+}
+
 /// What the simulator counted.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Stats {
@@ -128,14 +131,13 @@ pub(super) async fn gather(
         letters.push(LetterFacts { id: id.and_then(|id| Uuid::parse_str(&id).ok()), code: row.try_get(1)? });
     }
     let (_, outbox) = sql::unrest(&client).await?;
-    let stats = http::get(format!("{}/_sim/stats", system.simulator_url())).await?;
     let queues = sql::queues(system).await?.into_iter().map(|(name, (messages, _))| (name, messages));
     Ok(Evidence {
         published,
         jobs,
         letters,
         accepted: accepted(system).await?,
-        stats: serde_json::from_value(stats)?,
+        stats: system.control.stats().await?,
         queues: queues.collect(),
         outbox,
         chronicle,
@@ -147,13 +149,10 @@ async fn accepted(system: &System) -> Result<Vec<Accepted>> {
     let mut all: Vec<Accepted> = Vec::new();
     loop {
         let after = all.last().map_or(0, |last| last.ordinal);
-        let url = format!("{}/_sim/messages?after={after}&limit={PAGE}", system.simulator_url());
-        let mut page: Value = http::get(url).await?;
-        let page: Vec<Accepted> =
-            serde_json::from_value(page["messages"].take()).context("the simulator's page")?;
-        if page.is_empty() {
+        let page: Page = system.control.get(&format!("messages?after={after}&limit={PAGE}")).await?;
+        if page.messages.is_empty() {
             return Ok(all);
         }
-        all.extend(page);
+        all.extend(page.messages);
     }
 }

@@ -1,7 +1,6 @@
 //! The processes on their stage, and how a plan's operations are done to them and undone.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
@@ -16,12 +15,10 @@ use super::producer::Producer;
 use super::traffic::{OPTED_OUT, RATES, Stream};
 use super::{UNCERTAIN_GRACE_S, WITH_WEB, sql};
 use crate::clock::{self, Micros};
-use crate::program::Program;
-use crate::system::{Links, System, proxy};
-use crate::{http, say};
+use crate::program::{Program, STOP_MAX};
+use crate::say;
+use crate::system::{Links, System, free_port, proxy};
 
-/// A process that is asked to end has 30 s for its calls, and some for the rest.
-const STOP_MAX: Duration = Duration::from_secs(60);
 /// A process that is asked to end before it has taken its signals in hand just ends.
 const BIRTH_MAX: Duration = Duration::from_secs(15);
 
@@ -70,7 +67,7 @@ impl Stage {
             let set = "INSERT INTO facteur.senders (address, rate) VALUES ($1, $2)";
             sql::execute(&system, set, &[&sender, &rate]).await?;
         }
-        http::post(format!("{}/_sim/opt-outs", system.simulator_url()), json!({"to": OPTED_OUT})).await?;
+        system.control.post("opt-outs", &json!({"to": OPTED_OUT})).await?;
         let mut common = vec![("FACTEUR_CONCURRENCY", "32".to_owned())];
         let web = if WITH_WEB { Some(web(&system).await?) } else { None };
         if let Some((_, public_url)) = &web {
@@ -253,7 +250,7 @@ impl Stage {
     /// The simulator's faults: those of the weather, and before them those of an operation.
     async fn faults(&self, operation: Option<&Value>) -> Result<()> {
         let plan = under(&self.weather, operation.unwrap_or(&Value::Null));
-        http::post(format!("{}/_sim/faults", self.system.simulator_url()), plan).await
+        self.system.control.faults(&plan).await
     }
 }
 
@@ -296,7 +293,7 @@ fn under(weather: &Value, operation: &Value) -> Value {
 
 /// The process that takes callbacks, and the address at which Twilio reaches it.
 async fn web(system: &System) -> Result<(Actor, String)> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let port = free_port()?;
     let callbacks = proxy(&format!("http://127.0.0.1:{port}")).await?;
     let public_url = format!("http://{}", callbacks.addr());
     let mut links = system.links().await?;

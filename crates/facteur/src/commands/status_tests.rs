@@ -1,13 +1,18 @@
 use std::time::Duration;
 
+use facteur_core::breaker::{Breaker, State};
+use facteur_core::hold::{Fuse, Hold};
 use facteur_core::lane::Lane;
 use facteur_core::phone::PhoneNumber;
+use facteur_core::reason::ReasonCode;
+use facteur_core::reconcile::Window;
 use facteur_core::sender::Sender;
+use facteur_core::status::Status;
+use facteur_postgres::reconciliations::SearchFacts;
+use facteur_postgres::{AHEAD_MAX, Standing};
 
 use super::*;
 use crate::config::{Sources, load};
-use facteur_core::reconcile::Window;
-use facteur_postgres::reconciliations::SearchFacts;
 
 fn worker() -> WorkerSection {
     let sources =
