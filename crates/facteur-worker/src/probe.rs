@@ -9,7 +9,7 @@ use facteur_core::breaker::{Breaker, Cause, Change, Fault, PROBE_LEASE, State};
 use facteur_core::hold::{Fuse, Hold};
 use facteur_core::limits::DUTY_ROWS_MAX;
 use facteur_postgres::breakers::{self as rows, OpenBreaker};
-use facteur_postgres::{BatchFailure, Database};
+use facteur_postgres::{BatchFailure, Database, lines};
 use facteur_twilio::{AccountCheck, TwilioClient};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -134,7 +134,7 @@ impl Duty {
     async fn let_trials_out(&self, fuse: &Fuse) -> Result<(), BatchFailure> {
         let trials = i64::from(self.breakers.trials_max(fuse).max(1));
         let line = Hold::Breaker(fuse.clone());
-        if in_time(rows::release_line(&self.database, &line, trials)).await? > 0 {
+        if in_time(lines::release(&self.database, &line, trials)).await? > 0 {
             self.nudges.iter().for_each(|nudge| nudge.notify_one());
         }
         Ok(())
@@ -207,7 +207,7 @@ async fn let_out(database: Database, fuses: Vec<Fuse>, nudges: Vec<Arc<Notify>>)
             if !matches!(is_closed, Ok(Some(Breaker { state: State::Closed, .. }))) {
                 break;
             }
-            match in_time(rows::release_line(&database, &line, DUTY_ROWS_MAX)).await {
+            match in_time(lines::release(&database, &line, DUTY_ROWS_MAX)).await {
                 Ok(released) => {
                     nudges.iter().for_each(|nudge| nudge.notify_one());
                     if released < DUTY_ROWS_MAX {
