@@ -8,7 +8,7 @@ use facteur_core::gcra::Rate;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
 use facteur_core::receipts::PollSchedule;
-use facteur_postgres::{Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
+use facteur_postgres::{Callbacks, Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -334,8 +334,10 @@ impl Worker {
     }
 
     fn start_receipts(&mut self, parts: &WorkerParts) {
+        let callbacks = Callbacks::start(parts.database.clone(), parts.twilio.account_sid());
         let receipts = || Receipts {
             database: parts.database.clone(),
+            callbacks: callbacks.clone(),
             twilio: parts.twilio.clone(),
             schedule: parts.receipts,
         };
