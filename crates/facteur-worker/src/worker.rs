@@ -195,6 +195,8 @@ impl Worker {
         let mut pump = Pump {
             rate_lines: RateLines::new(parts.database.clone()),
             directory: shared.directory.clone(),
+            breakers: shared.breakers.clone(),
+            account: parts.twilio.account_sid().to_owned(),
             default_rate: parts.default_rate,
             anchor: Arc::clone(&shared.anchor),
             clock: parts.clock.clone(),
