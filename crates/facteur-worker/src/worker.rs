@@ -40,7 +40,7 @@ const BACKGROUND_STOP_MAX: Duration = Duration::from_secs(10);
 /// How often the gauges of connections are set.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Jobs that a lane has in its hands at once, at most; also its prefetch.
+/// Jobs that a lane has in its hands at once, at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permits {
     /// Of the urgent lane.
