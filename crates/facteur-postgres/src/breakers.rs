@@ -1,11 +1,9 @@
-//! Breakers: their rows, which all workers share, and the lines of jobs that wait behind them. How a row moves is
+//! Breakers: their rows, which all workers share, and which of them have jobs waiting behind them. How a row moves is
 //! decided by [`facteur_core::breaker::after`]; here it is locked, asked, and written.
 
 use facteur_core::Timestamp;
 use facteur_core::breaker::{Breaker, Cause, Change, State, after};
 use facteur_core::hold::{Fuse, Hold};
-use facteur_core::lane::Lane;
-use facteur_core::limits::{DUTY_ROWS_MAX, WAKE_UP_GRACE};
 use tokio_postgres::Row;
 
 use crate::batch_error::{BatchFailure, classify};
@@ -34,27 +32,7 @@ const WRITE: &str = "INSERT INTO facteur.breakers \
          sentence = excluded.sentence, openings = excluded.openings, opened_at = excluded.opened_at, \
          retry_at = excluded.retry_at, updated_at = excluded.updated_at";
 
-/// A job may join the line of a breaker that has just closed, for its worker did not know yet: so they are looked for
-/// as long as there is a row.
-const CLOSED_WITH_A_LINE: &str = "SELECT b.scope, b.key FROM facteur.breakers b WHERE b.state = 'closed' \
-         AND EXISTS (SELECT FROM facteur.jobs j WHERE j.waits_for = 'breaker:' || b.scope || ':' || b.key) \
-     ORDER BY b.scope, b.key LIMIT 100";
-
 const WAITING: &str = "SELECT count(*) FROM (SELECT FROM facteur.jobs WHERE waits_for = $1 LIMIT $2) AS line";
-
-/// The oldest of one lane, as the sweep wakes them: the row keeps its turn and its place.
-const RELEASE: &str = "WITH line AS (SELECT id, turn, lane, status FROM facteur.jobs WHERE waits_for = $1 AND lane = $2 \
-         ORDER BY in_line_since LIMIT $3 FOR UPDATE SKIP LOCKED), \
-     moved AS (UPDATE facteur.jobs j SET waits_for = NULL, \
-             due_at = CASE l.status WHEN 'waiting' THEN clock_timestamp() + $4::float8 * interval '1 second' \
-                      ELSE j.due_at END, \
-             updated_at = clock_timestamp() \
-         FROM line l WHERE j.id = l.id), \
-     woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
-         SELECT l.lane, 'jobs', 'send.' || l.lane, l.id, 'facteur.job.v1', \
-                m.headers || jsonb_build_object('facteur-turn', l.turn), m.document \
-         FROM line l JOIN facteur.messages m USING (id) WHERE l.status = 'waiting') \
-     SELECT count(*) FROM line";
 
 /// A breaker that is not closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,17 +112,6 @@ pub async fn change(
     Ok(Some(row))
 }
 
-/// Closed breakers behind which jobs still stand in line.
-///
-/// # Errors
-/// The database's, classified.
-pub async fn closed_with_a_line(database: &Database) -> Result<Vec<Fuse>, BatchFailure> {
-    let client = database.client().await?;
-    let statement = client.prepare_cached(CLOSED_WITH_A_LINE).await.map_err(classify)?;
-    let rows = client.query(&statement, &[]).await.map_err(classify)?;
-    Ok(rows.iter().filter_map(fuse).collect())
-}
-
 /// How many jobs stand in the line of that breaker, counted up to 100,000.
 ///
 /// # Errors
@@ -154,28 +121,6 @@ pub async fn waiting(database: &Database, fuse: &Fuse) -> Result<i64, BatchFailu
     let statement = client.prepare_cached(WAITING).await.map_err(classify)?;
     let line = Hold::Breaker(fuse.clone()).to_string();
     Ok(client.query_one(&statement, &[&line, &COUNTED_MAX]).await.map_err(classify)?.get(0))
-}
-
-/// Lets at most `limit` (1 to 1,000) jobs out of a line through the outbox: urgent ones first, then the oldest. Returns
-/// how many.
-///
-/// # Errors
-/// The database's, classified; some lanes may have been let out already.
-pub async fn release_line(database: &Database, hold: &Hold, limit: i64) -> Result<i64, BatchFailure> {
-    let client = database.client().await?;
-    let statement = client.prepare_cached(RELEASE).await.map_err(classify)?;
-    let (line, limit) = (hold.to_string(), limit.clamp(1, DUTY_ROWS_MAX));
-    let mut released = 0;
-    for lane in Lane::ALL {
-        if released >= limit {
-            break;
-        }
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&line, &lane.as_str(), &(limit - released), &WAKE_UP_GRACE.as_secs_f64()];
-        let row = client.query_one(&statement, &parameters).await.map_err(classify)?;
-        released += row.get::<_, i64>(0);
-    }
-    Ok(released)
 }
 
 /// A scope that a newer release invented is left to it.

@@ -1,5 +1,5 @@
-//! Receipts: what Twilio tells of a message after it took it, in any order, twice, before our own record or long
-//! after it.
+//! Receipts: what Twilio tells of a message after it took it, by a callback or when it is asked, in any order, twice,
+//! before our own record or long after it.
 //!
 //! Each is kept once (`status_events`); only a new one changes anything. It moves the attempt's status up, never
 //! down, writes the attempt if our own record has not come yet, and moves the job as far as the table of transitions
@@ -29,6 +29,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// An attempt that is not the job's last one can't fail the job while a later one may still succeed. `$16` is the
 /// account whose callbacks prove that callbacks reach us. Where our own record is missing, the claim's instant stands
 /// for the start of the attempt, or, as proof, the job's creation: a proof must not pretend to be younger than it is.
+/// An end that is no news ends the wait for the receipt all the same: whoever asks for it would be told that for ever.
 const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], \
          $6::int4[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bool[], \
          $14::bool[], $15::float8[]) \
@@ -72,8 +73,8 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
          FROM moved m WHERE d.job_id = m.id AND d.state = 'open' AND m.was = 'dead'), \
      found AS (DELETE FROM facteur.reconciliations r USING news n LEFT JOIN moved m USING (id) \
          WHERE r.job_id = n.id AND (m.id IS NOT NULL OR r.attempt = n.number)), \
-     received AS (DELETE FROM facteur.missing_receipts r USING news n \
-         WHERE r.job_id = n.id AND n.is_news AND n.is_end), \
+     received AS (DELETE FROM facteur.missing_receipts r USING input i JOIN locked USING (id) \
+         WHERE r.job_id = i.id AND r.attempt = i.number AND i.is_end), \
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT m.tenant, m.recipient, coalesce(m.sender, ''), n.reason \
          FROM news n JOIN facteur.messages m USING (id) WHERE n.suppress ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING), \

@@ -115,6 +115,14 @@ impl Directory {
         subject.scopes().find(|scope| snapshot.pauses.contains(scope)).map(Hold::Pause)
     }
 
+    /// Whether everything from that sender, or over that account at Twilio (its SID), is paused.
+    pub async fn is_paused(&self, sender: &Sender, account: &str) -> bool {
+        let pauses = &self.current().await.pauses;
+        !pauses.is_empty()
+            && (pauses.contains(&Scope::Sender(sender.clone()))
+                || pauses.contains(&Scope::Integration(account.to_owned())))
+    }
+
     /// Whether the bulk was cancelled in the past seven days.
     pub async fn is_canceled(&self, bulk_id: Uuid) -> bool {
         self.current().await.canceled_bulks.contains(&bulk_id)

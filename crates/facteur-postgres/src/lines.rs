@@ -33,14 +33,14 @@ const COUNT: &str = "SELECT count(*) FROM (SELECT FROM facteur.jobs \
 /// The rows keep their place for the case that they have to go into another line. One whose job does not wait any more
 /// (a receipt told that it was sent) only leaves the line.
 ///
-/// `$5`: seconds of grace before the sweep replaces the wake-up.
+/// `$5`: seconds of grace before the sweep replaces the wake-up; `$7`: the sentence of the reason.
 const RELEASE: &str = "WITH room AS MATERIALIZED (SELECT greatest($4::int8 - count(*), 0) AS free FROM \
          (SELECT FROM facteur.outbox WHERE relay = $2 LIMIT $4) AS outstanding), \
      locked AS (SELECT id, in_line_since, status = 'waiting' AS waits FROM facteur.jobs \
          WHERE waits_for = $1 AND lane = $2 \
          ORDER BY in_line_since LIMIT (SELECT least(free, $3::int8) FROM room) FOR UPDATE SKIP LOCKED), \
      gone AS (UPDATE facteur.jobs j SET waits_for = NULL FROM locked l WHERE j.id = l.id AND NOT l.waits), \
-     moved AS (UPDATE facteur.jobs j SET waits_for = NULL, reason = $6, sentence = NULL, not_before = NULL, \
+     moved AS (UPDATE facteur.jobs j SET waits_for = NULL, reason = $6, sentence = $7, not_before = NULL, \
              due_at = least(j.deadline, clock_timestamp() + $5::float8 * interval '1 second'), \
              updated_at = clock_timestamp() \
          FROM locked l WHERE j.id = l.id AND l.waits RETURNING j.id, j.turn, j.lane, l.in_line_since), \
@@ -97,6 +97,15 @@ pub async fn count(database: &Database, kind: LineKind) -> Result<i64, BatchFail
     Ok(client.query_one(&statement, &[&kind.as_str(), &COUNT_MAX]).await.map_err(classify)?.get(0))
 }
 
+/// Why a job of that line goes on. A breaker lets some through as trials before it closes.
+fn released_because(hold: &Hold) -> &'static str {
+    match hold {
+        Hold::Rate(_) => "its sender's rate lets it through",
+        Hold::Breaker(_) => "the breaker lets it through",
+        Hold::Pause(_) => "the pause has ended",
+    }
+}
+
 /// Lets at most `limit` (1 to 1,000) jobs out of a line, the urgent lane first and in each the oldest first: their
 /// wake-ups go into the outbox. A lane whose outbox holds 5,000 rows has to carry those first. Returns how many were let
 /// out; fewer than `limit` if the line is empty, or has to wait for the outbox.
@@ -108,12 +117,13 @@ pub async fn release(database: &Database, hold: &Hold, limit: i64) -> Result<i64
     let statement = client.prepare_cached(RELEASE).await.map_err(classify)?;
     let (line, limit) = (hold.to_string(), limit.clamp(1, DUTY_ROWS_MAX));
     let (grace_s, reason) = (WAKE_UP_GRACE.as_secs_f64(), ReasonCode::Resumed.as_str());
+    let sentence = released_because(hold);
     let mut released = 0;
     for lane in Lane::ALL {
         let left = limit - released;
         if left > 0 {
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-                [&line, &lane.as_str(), &left, &OUTSTANDING_MAX, &grace_s, &reason];
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+                [&line, &lane.as_str(), &left, &OUTSTANDING_MAX, &grace_s, &reason, &sentence];
             let row = client.query_one(&statement, &parameters).await.map_err(classify)?;
             released += row.get::<_, i64>(0);
         }

@@ -3,8 +3,6 @@
 //! The walk moves a watermark over `attempts`, a little behind the present, and files what is still `sent`. So a
 //! receipt that comes in time costs nothing here, and one that doesn't costs one row until it is closed.
 
-mod apply;
-
 use std::time::Duration;
 
 use facteur_core::Timestamp;
@@ -14,8 +12,6 @@ use facteur_core::reason::Reason;
 use facteur_core::status::TwilioStatus;
 use tokio_postgres::Row;
 use uuid::Uuid;
-
-pub use apply::{PolledStatus, apply_poll};
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 
 facteur_core::metrics_table! {
     CALLBACKS = "facteur_callbacks_total", Counter, ["result"], "Status callbacks by what became of them: applied, replay (known already), unknown (no message of ours), refused (not verifiable), malformed, or unavailable (the database is away; Twilio comes again).";
     WEBHOOK_SECONDS = "facteur_webhook_seconds", Histogram, [], "From a webhook's body to its answer.";
     DOUBLED = "facteur_doubled_total", Counter, [], "Jobs of which two attempts have a SID: the recipient may have two texts. Always 0, or somebody must know why.";
+    SETTINGS_DIFFER = "facteur_settings_differ", Gauge, [], "1 while another live process of the system has other settings where all must agree.";
+    CLOCK_OFFSET_SECONDS = "facteur_clock_offset_seconds", Gauge, [], "How far the database's clock is ahead of this machine's; deadlines follow the database's.";
 }
 
 /// What became of a callback.
@@ -43,6 +45,8 @@ pub fn create() {
         .iter()
         .for_each(|result| counter!(CALLBACKS, "result" => result.as_str()).absolute(0));
     counter!(DOUBLED).absolute(0);
+    // The heartbeat that runs beside us sets these.
+    [SETTINGS_DIFFER, CLOCK_OFFSET_SECONDS].into_iter().for_each(|name| gauge!(name).set(0.0));
 }
 
 pub(crate) fn answered(result: CallbackResult, took: Duration) {

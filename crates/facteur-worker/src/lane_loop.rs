@@ -17,8 +17,8 @@ use crate::metrics;
 use crate::ports::{Ports, Slot};
 use crate::process::Life;
 
-/// Most envelopes that wait for a permit: enough for tenants to take turns.
-const WINDOW_MAX: usize = 64;
+/// Most envelopes that wait for a permit: enough for tenants to take turns, however few permits there are.
+const WINDOW: u16 = 64;
 
 /// A life ended in a panic: a defect, which ends the process so that somebody looks.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +37,7 @@ pub(crate) struct Pulled {
 
 /// How many envelopes the broker leaves unacknowledged with a lane of so many permits.
 pub(crate) fn prefetch(permits: u16) -> u16 {
-    permits.saturating_add(window(permits))
-}
-
-fn window(permits: u16) -> u16 {
-    u16::try_from(WINDOW_MAX).unwrap_or(u16::MAX).min(permits)
+    permits.saturating_add(WINDOW)
 }
 
 /// What a lane is fed from.
@@ -83,7 +79,7 @@ pub(crate) async fn run<P: Ports>(
                 metrics::received(lane);
                 lives.spawn(live(Arc::clone(&life), lane, Work::Envelope(envelope), permit));
             }
-            envelope = sources.consumer.next(), if window.len() < WINDOW_MAX => {
+            envelope = sources.consumer.next(), if window.len() < usize::from(WINDOW) => {
                 let Some(envelope) = envelope else { break };
                 let tenant = tenant_of(&envelope.content);
                 window.push(&tenant, envelope);

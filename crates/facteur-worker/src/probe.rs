@@ -9,6 +9,7 @@ use facteur_core::breaker::{Breaker, Cause, Change, Fault, PROBE_LEASE, State};
 use facteur_core::hold::{Fuse, Hold};
 use facteur_core::limits::DUTY_ROWS_MAX;
 use facteur_postgres::breakers::{self as rows, OpenBreaker};
+use facteur_postgres::lines::{self, LineKind};
 use facteur_postgres::{BatchFailure, Database};
 use facteur_twilio::{AccountCheck, TwilioClient};
 use tokio::sync::Notify;
@@ -84,12 +85,22 @@ impl Duty {
             }
         }
         if releases.is_empty() {
-            let closed = in_time(rows::closed_with_a_line(&self.database)).await?;
+            let closed = self.closed_lines(&states).await?;
             if !closed.is_empty() {
                 releases.spawn(let_out(self.database.clone(), closed, self.nudges.clone()));
             }
         }
         Ok(())
+    }
+
+    /// The lines that no breaker holds any more. Also that of one of which nobody was told, because its worker ended first.
+    async fn closed_lines(&self, open: &BTreeMap<Fuse, State>) -> Result<Vec<Fuse>, BatchFailure> {
+        let lines = in_time(lines::list(&self.database, LineKind::Breaker)).await?;
+        let fuses = lines.into_iter().filter_map(|line| match line {
+            Hold::Breaker(fuse) => Some(fuse),
+            Hold::Rate(_) | Hold::Pause(_) => None,
+        });
+        Ok(fuses.filter(|fuse| !open.contains_key(fuse) && !self.breakers.is_open(fuse)).collect())
     }
 
     /// Tells the others. What can't be told now is told later; a change that another worker made first is dropped.
@@ -115,6 +126,10 @@ impl Duty {
     }
 
     async fn try_it(&self, fuse: Fuse, probes: &mut JoinSet<(Fuse, Change)>) -> Result<(), BatchFailure> {
+        if matches!(&fuse, Fuse::Integration(account) if account != self.twilio.account_sid()) {
+            // Of an account that was configured before: its jobs go over the one that is now.
+            return in_time(rows::change(&self.database, &fuse, &Change::Close)).await.map(drop);
+        }
         let Some(row) = in_time(rows::change(&self.database, &fuse, &Change::Try)).await? else {
             return Ok(());
         };
@@ -134,7 +149,7 @@ impl Duty {
     async fn let_trials_out(&self, fuse: &Fuse) -> Result<(), BatchFailure> {
         let trials = i64::from(self.breakers.trials_max(fuse).max(1));
         let line = Hold::Breaker(fuse.clone());
-        if in_time(rows::release_line(&self.database, &line, trials)).await? > 0 {
+        if in_time(lines::release(&self.database, &line, trials)).await? > 0 {
             self.nudges.iter().for_each(|nudge| nudge.notify_one());
         }
         Ok(())
@@ -204,10 +219,10 @@ async fn let_out(database: Database, fuses: Vec<Fuse>, nudges: Vec<Arc<Notify>>)
             pause.tick().await;
             // It may have opened again meanwhile: then the rest stays in line.
             let is_closed = in_time(rows::find(&database, &fuse)).await;
-            if !matches!(is_closed, Ok(Some(Breaker { state: State::Closed, .. }))) {
+            if !matches!(is_closed, Ok(None | Some(Breaker { state: State::Closed, .. }))) {
                 break;
             }
-            match in_time(rows::release_line(&database, &line, DUTY_ROWS_MAX)).await {
+            match in_time(lines::release(&database, &line, DUTY_ROWS_MAX)).await {
                 Ok(released) => {
                     nudges.iter().for_each(|nudge| nudge.notify_one());
                     if released < DUTY_ROWS_MAX {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use crate::anchor::{Anchor, Trust};
+use crate::breakers::Breakers;
 use crate::clock::Clock;
 use crate::lane_loop::Pulled;
 use crate::metrics;
@@ -34,6 +35,8 @@ const PULL_INTERVAL_MIN: Duration = Duration::from_millis(25);
 const PULL_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// How long a failed pull is waited for.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is looked whether a sender that is paused, or behind an open breaker, may send again.
+const HELD_PAUSE: Duration = Duration::from_millis(500);
 /// How long a pull stands among those that wait for permits; a lane that is busy gives some to both.
 const PERMITS_WAIT_MAX: Duration = Duration::from_millis(5);
 /// Most pulls at the same time.
@@ -50,6 +53,9 @@ pub(crate) struct Door {
 pub(crate) struct Pump {
     pub(crate) rate_lines: RateLines,
     pub(crate) directory: Directory,
+    pub(crate) breakers: Breakers,
+    /// The account at Twilio, by its SID.
+    pub(crate) account: String,
     pub(crate) default_rate: Option<Rate>,
     pub(crate) anchor: Arc<Anchor>,
     pub(crate) clock: Clock,
@@ -113,8 +119,11 @@ impl Pump {
     }
 
     async fn pull(&self, sender: &Sender, lanes: &BTreeSet<Lane>) -> After {
-        let rate = self.directory.rate_of(sender.as_str()).await.or(self.default_rate);
         let again_in = |exhausted, wait| After { exhausted, again_at: Instant::now() + wait };
+        if self.is_held(sender).await {
+            return again_in(Vec::new(), HELD_PAUSE);
+        }
+        let rate = self.directory.rate_of(sender.as_str()).await.or(self.default_rate);
         let mut permits = self.gather(lanes, jobs_at_once(rate)).await;
         let mut capacity = Capacity::default();
         for (lane, permits) in &permits {
@@ -140,6 +149,12 @@ impl Pump {
         let refill_at = tat.and_then(|tat| self.anchor.instant(tat)).and_then(|at| at.checked_sub(REFILL_AT));
         let wait = refill_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
         again_in(exhausted, wait.clamp(PULL_INTERVAL_MIN, PULL_INTERVAL_MAX))
+    }
+
+    /// Whether what is pulled now would only change lines, and leave its place on the sender's clock to nobody.
+    async fn is_held(&self, sender: &Sender) -> bool {
+        self.breakers.hold_for(&self.account, sender).is_some()
+            || self.directory.is_paused(sender, &self.account).await
     }
 
     async fn hand_over(
@@ -192,3 +207,7 @@ fn jobs_at_once(rate: Option<Rate>) -> u32 {
     let within = |rate: Rate| (rate.as_per_second() * SLOT_LOOKAHEAD.as_secs_f64()).ceil() as u32 + 1;
     rate.map_or(PULL_JOBS_MAX, |rate| within(rate).min(PULL_JOBS_MAX))
 }
+
+#[cfg(test)]
+#[path = "pump_tests.rs"]
+mod tests;

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use facteur_core::ids::JobId;
 use facteur_core::reason::Reason;
+use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
 use facteur_core::receipts::{PollPace, PollSchedule, Polled, Verdict, next_span};
-use facteur_postgres::receipts::{self, LookLater, MissingReceipt, PolledStatus};
-use facteur_postgres::{BatchFailure, Database};
+use facteur_postgres::receipts::{self, LookLater, MissingReceipt};
+use facteur_postgres::{Applied, BatchFailure, Callbacks, Database, SubmitError};
 use facteur_twilio::{FetchError, TwilioClient};
 use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,8 @@ const UNANSWERED_MAX: u32 = 5;
 /// The duty, of one worker.
 pub(crate) struct Receipts {
     pub(crate) database: Database,
+    /// Applies what was heard, as if Twilio had called.
+    pub(crate) callbacks: Callbacks,
     pub(crate) twilio: TwilioClient,
     pub(crate) schedule: PollSchedule,
 }
@@ -180,10 +184,10 @@ impl Receipts {
 
     /// Writes down what was heard, then when to look again, then what is closed. Each may be repeated.
     async fn settle(&self, heard: Vec<(MissingReceipt, Told)>) -> Result<(), BatchFailure> {
-        let (mut statuses, mut looks, mut closings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut told_of, mut looks, mut closings) = (Vec::new(), Vec::new(), Vec::new());
         for (missing, told) in heard {
             let Some(polled) = told.polled() else { continue };
-            statuses.extend(told.status(&missing));
+            told_of.extend(told.receipt(&missing));
             let job_id = missing.job_id;
             match self.schedule.after(missing.age, polled) {
                 Verdict::Ended => {}
@@ -194,9 +198,33 @@ impl Receipts {
                 Verdict::Close(reason) => closings.push((job_id, reason)),
             }
         }
-        in_time(receipts::apply_poll(&self.database, &statuses)).await?;
+        try_join_all(told_of.into_iter().map(|receipt| self.apply(receipt))).await?;
         in_time(receipts::look_later(&self.database, &looks)).await?;
         self.close(&closings).await
+    }
+
+    async fn apply(&self, receipt: Receipt) -> Result<(), BatchFailure> {
+        let (job, sid) = (receipt.job_id, receipt.sid.clone());
+        let applied = in_time(async {
+            match self.callbacks.apply(receipt).await {
+                Err(SubmitError::Closed) => Err(BatchFailure::Unavailable("the worker stops".to_owned())),
+                answered => Ok(answered),
+            }
+        });
+        match applied.await? {
+            Ok(Applied::New { is_double: true, .. }) => {
+                metrics::doubled();
+                tracing::error!(
+                    %job, sid = sid.as_str(),
+                    "Twilio has a second message for one job: the recipient may have two texts"
+                );
+            }
+            Ok(_) => {}
+            Err(why) => {
+                tracing::error!(%job, sid = sid.as_str(), %why, "what Twilio says contradicts what is known");
+            }
+        }
+        Ok(())
     }
 
     async fn close(&self, closings: &[(JobId, Reason)]) -> Result<(), BatchFailure> {
@@ -252,14 +280,15 @@ impl Told {
         }
     }
 
-    fn status(&self, missing: &MissingReceipt) -> Option<PolledStatus> {
+    fn receipt(&self, missing: &MissingReceipt) -> Option<Receipt> {
         let Self::Says(state) = self else { return None };
-        Some(PolledStatus {
+        Some(Receipt {
             job_id: missing.job_id,
             attempt: missing.attempt,
             sid: missing.sid.clone()?,
-            twilio_status: state.status?,
+            status: ReceiptStatus::Known(state.status?),
             code: state.code,
+            source: ReceiptSource::Poll,
         })
     }
 }

@@ -29,7 +29,9 @@ async fn duty(rule: serde_json::Value) -> (Receipts, SimHandle) {
         publishes_events: false,
     });
     let schedule = PollSchedule::new(FIRST_POLL_AGE, true);
-    (Receipts { database: database.unwrap(), twilio: twilio.unwrap(), schedule }, simulator)
+    let database = database.unwrap();
+    let callbacks = Callbacks::start(database.clone(), ACCOUNT_SID);
+    (Receipts { database, callbacks, twilio: twilio.unwrap(), schedule }, simulator)
 }
 
 fn due(count: u128) -> Vec<MissingReceipt> {

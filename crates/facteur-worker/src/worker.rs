@@ -8,7 +8,7 @@ use facteur_core::gcra::Rate;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
 use facteur_core::receipts::PollSchedule;
-use facteur_postgres::{Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
+use facteur_postgres::{Callbacks, Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -40,7 +40,7 @@ const BACKGROUND_STOP_MAX: Duration = Duration::from_secs(10);
 /// How often the gauges of connections are set.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Jobs that a lane has in its hands at once, at most; also its prefetch.
+/// Jobs that a lane has in its hands at once, at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permits {
     /// Of the urgent lane.
@@ -195,6 +195,8 @@ impl Worker {
         let mut pump = Pump {
             rate_lines: RateLines::new(parts.database.clone()),
             directory: shared.directory.clone(),
+            breakers: shared.breakers.clone(),
+            account: parts.twilio.account_sid().to_owned(),
             default_rate: parts.default_rate,
             anchor: Arc::clone(&shared.anchor),
             clock: parts.clock.clone(),
@@ -334,8 +336,10 @@ impl Worker {
     }
 
     fn start_receipts(&mut self, parts: &WorkerParts) {
+        let callbacks = Callbacks::start(parts.database.clone(), parts.twilio.account_sid());
         let receipts = || Receipts {
             database: parts.database.clone(),
+            callbacks: callbacks.clone(),
             twilio: parts.twilio.clone(),
             schedule: parts.receipts,
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
-use facteur_core::job::{Channel, JobDefaults};
+use facteur_core::job::{Category, Channel, JobDefaults};
 use facteur_core::lane::Lane;
 use facteur_core::limits::{CALL_DURATION_MAX, SHUTDOWN_DRAIN_MAX};
 use facteur_core::peers::SharedSettings;
@@ -113,11 +113,17 @@ pub fn shared_settings(config: &Config) -> SharedSettings {
     let account = config.twilio.credentials().ok().map(|credentials| credentials.account_sid);
     let (worker, amqp) = (&config.worker, amqp(config, ""));
     let rate = worker.sender_rate.map(|rate| format!("{} a second", rate.as_per_second()));
+    let policy = |category| worker.uncertain_policies.of(category).as_str();
+    let policies = [Category::Otp, Category::Transactional, Category::Marketing]
+        .map(|category| format!("{}={}", category.as_str(), policy(category)))
+        .join(",");
     let settings = [
         ("worker.sender_rate", rate),
         ("worker.default_country", Some(worker.default_country.to_string())),
         ("worker.public_url", worker.public_url.as_ref().map(ToString::to_string)),
         ("worker.events", Some(worker.events.to_string())),
+        ("worker.uncertain_policy", Some(policies)),
+        ("worker.uncertain_grace_s", Some(worker.uncertain_grace.as_secs().to_string())),
         ("worker.receipt_polling", Some(worker.receipt_polling.to_string())),
         ("amqp.prefix", Some(config.amqp.prefix.clone())),
         ("the delay ladder's unit", Some(format!("{:?}", amqp.delay_unit))),

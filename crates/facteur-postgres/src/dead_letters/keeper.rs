@@ -16,7 +16,7 @@ use crate::pool::Database;
 const LOCK_JOB: &str = "SELECT status, turn FROM facteur.jobs WHERE id = $1 FOR UPDATE";
 
 const BURY_JOB: &str = "UPDATE facteur.jobs SET status = 'dead', reason = $2, sentence = $3, not_before = NULL, \
-         due_at = NULL, claim_token = NULL, updated_at = clock_timestamp() \
+         due_at = NULL, waits_for = NULL, in_line_since = NULL, claim_token = NULL, updated_at = clock_timestamp() \
      WHERE id = $1 AND status = ANY ($4::text[])";
 
 const COUNT_COPY: &str = "UPDATE facteur.dead_letters SET copies = copies + 1 \
@@ -66,14 +66,14 @@ async fn file_for_job(
     };
     let of_envelope = turn_of(&envelope.headers);
     match status {
+        // The job of that id is another one; the letter stands for itself.
+        _ if !speaks_for_its_job(envelope.code, of_envelope) => {
+            file_letter(transaction, envelope, None).await
+        }
         Status::Dead => match count_copy_of_job(transaction, id).await? {
             Some(copies) => Ok(Filed::Again(copies)),
             None => Ok(Filed::Dropped),
         },
-        // The job of that id is another one, and goes on; the letter stands for itself.
-        _ if !speaks_for_its_job(envelope.code, of_envelope) => {
-            file_letter(transaction, envelope, None).await
-        }
         Status::Sending | Status::Uncertain => Ok(Filed::InFlight),
         status if status.is_final() || of_envelope.unwrap_or_default() != turn => Ok(Filed::Dropped),
         _ => {

@@ -45,6 +45,7 @@ const JUDGE: &str = "SELECT d.id, d.job_id, CASE WHEN j.status = 'dead' THEN j.r
 const REQUEUE: &str = "WITH moved AS (UPDATE facteur.jobs j SET status = 'waiting', reason = 'requeued', \
              sentence = NULL, turn = j.turn + 1, claim_token = NULL, failures = 0, parks = 0, \
              not_before = clock_timestamp(), due_at = clock_timestamp() + $4::float8 * interval '1 second', \
+             waits_for = NULL, in_line_since = NULL, \
              deadline = least(m.expires_at, clock_timestamp() + $5::float8 * interval '1 hour'), \
              updated_at = clock_timestamp() \
          FROM facteur.messages m WHERE j.id = ANY ($1::uuid[]) AND m.id = j.id AND j.status = 'dead' \

@@ -62,7 +62,7 @@ pub(super) const APPLY: &str = concat!(
          WHERE j.id = $1 AND j.status = 'uncertain' AND j.attempt = $2 FOR UPDATE), \
      moved AS (UPDATE facteur.jobs j SET status = $3, reason = $4, sentence = $5, \
              turn = j.turn + ($6::float8 IS NOT NULL)::int4, failures = j.failures + $14::bool::int4, \
-             parks = 0, not_before = clock_timestamp() + $6::float8 * interval '1 second', \
+             parks = 0, waits_for = NULL, not_before = clock_timestamp() + $6::float8 * interval '1 second', \
              due_at = clock_timestamp() + $6::float8 * interval '1 second', updated_at = clock_timestamp() \
          FROM locked l WHERE j.id = l.id RETURNING j.id, j.tenant, j.lane, l.claim_token), \
      closed AS (UPDATE facteur.reconciliations r SET checks = checks + 1, checked_at = clock_timestamp(), \

@@ -72,14 +72,15 @@ async fn a_letter_is_shown_by_its_own_id_and_by_its_jobs() {
 async fn a_requeued_job_starts_anew_with_a_wake_up_and_a_record_of_who_and_why() {
     let ground = ground().await;
     let (job, letter) = ground.dead_letter("retries_exhausted").await;
+    ground.run("UPDATE facteur.jobs SET waits_for = 'rate:+1', in_line_since = clock_timestamp()").await;
     let report = letters(&ground).requeue(&request(Selection::Ids(vec![job]))).await.unwrap();
     assert_eq!(report, RequeueReport { requeued: 1, ..RequeueReport::default() });
 
     let state = "SELECT status, reason, turn, attempt, failures, parks, claim_token IS NULL, \
                      not_before <= clock_timestamp(), round(extract(epoch FROM due_at - not_before)) AS due_s, \
-                     round(extract(epoch FROM deadline - not_before) / 3600) AS deadline_h \
+                     round(extract(epoch FROM deadline - not_before) / 3600) AS deadline_h, waits_for, in_line_since \
                  FROM facteur.jobs";
-    assert_eq!(ground.text(state).await, "(waiting,requeued,4,2,0,0,t,t,60,24)");
+    assert_eq!(ground.text(state).await, "(waiting,requeued,4,2,0,0,t,t,60,24,,)");
 
     assert_eq!(
         ground.text("SELECT dead_letter_id, job_id, actor, reason FROM facteur.requeues").await,

@@ -100,9 +100,7 @@ async fn the_table_of_transitions_is_obeyed() {
                 Filed::New(_) if is_own => (Status::Dead, waits && is_current),
                 Filed::New(_) => (status, true),
                 Filed::InFlight => (status, is_own && in_flight),
-                Filed::Dropped => {
-                    (status, status == Status::Dead || (is_own && !in_flight && !(waits && is_current)))
-                }
+                Filed::Dropped => (status, is_own && !in_flight && !(waits && is_current)),
                 Filed::Again(_) => (status, false),
             };
             assert!(expected, "{case}");
@@ -122,6 +120,32 @@ async fn a_job_that_is_dead_already_keeps_one_letter() {
     let (job, _) = ground.dead_letter("retries_exhausted").await;
     let again = letters.file(&envelope(Some(job), ReasonCode::DeliveryLimit, Some(3), 1)).await.unwrap();
     assert_eq!(again, Filed::Again(2));
+}
+
+#[tokio::test]
+async fn other_content_under_the_id_of_a_dead_job_keeps_its_bytes_in_a_letter_of_its_own() {
+    let ground = ground().await;
+    let letters = DeadLetters::new(ground.database.clone());
+    let (job, _) = ground.dead_letter("uncertain").await;
+    let conflict = envelope(Some(job), ReasonCode::IdConflict, Some(3), 1);
+    let Filed::New(id) = letters.file(&conflict).await.unwrap() else { panic!("not filed") };
+    assert_eq!(letters.show(id).await.unwrap().unwrap().body, conflict.body);
+    assert_eq!(letters.file(&conflict).await.unwrap(), Filed::Again(2));
+    let of_job = format!("SELECT count(*), max(copies) FROM facteur.dead_letters WHERE job_id = '{job}'");
+    assert_eq!(ground.text(&of_job).await, "(1,1)");
+}
+
+#[tokio::test]
+async fn a_job_that_is_buried_in_a_line_leaves_the_line() {
+    let ground = ground().await;
+    let job = ground.job("waiting", true).await;
+    ground
+        .run("UPDATE facteur.jobs SET waits_for = 'pause:lane:bulk', in_line_since = clock_timestamp()")
+        .await;
+    let letters = DeadLetters::new(ground.database.clone());
+    letters.file(&envelope(Some(job), ReasonCode::DeliveryLimit, Some(3), 1)).await.unwrap();
+    let place = "SELECT status, waits_for, in_line_since FROM facteur.jobs";
+    assert_eq!(ground.text(place).await, "(dead,,)");
 }
 
 #[tokio::test]

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use facteur_core::ids::{AttemptNumber, JobId, MessageSid};
 use facteur_core::reason::{Reason, ReasonCode};
-use facteur_core::status::TwilioStatus;
-use facteur_postgres::receipts::{
-    self, LookLater, PolledStatus, Walked, apply_poll, close, count_missing, look_later, take_due, walk,
-};
-use facteur_postgres::{PostgresConfig, connect};
+use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
+use facteur_core::status::{Status, TwilioStatus};
+use facteur_postgres::receipts::{self, LookLater, Walked, close, count_missing, look_later, take_due, walk};
+use facteur_postgres::{Applied, Callbacks, PostgresConfig, connect};
 use uuid::Uuid;
 
 use crate::ground::{Ground, ground};
@@ -58,8 +57,14 @@ fn ids(jobs: &[Uuid]) -> String {
     jobs.join(";")
 }
 
-fn polled(job: Uuid, twilio_status: TwilioStatus, code: Option<u32>) -> PolledStatus {
-    PolledStatus { job_id: JobId(job), attempt: AttemptNumber(1), sid: sid(job), twilio_status, code }
+fn callbacks(ground: &Ground) -> Callbacks {
+    Callbacks::start(ground.database.clone(), "AC00000000000000000000000000000001")
+}
+
+/// What Twilio says when it is asked.
+fn polled(job: Uuid, twilio_status: TwilioStatus, code: Option<u32>) -> Receipt {
+    let (status, source) = (ReceiptStatus::Known(twilio_status), ReceiptSource::Poll);
+    Receipt { job_id: JobId(job), attempt: AttemptNumber(1), sid: sid(job), status, code, source }
 }
 
 #[tokio::test]
@@ -224,10 +229,11 @@ async fn polls_and_callbacks_in_any_order_end_alike() {
         (vec![TwilioStatus::Canceled], "failed", "canceled"),
     ];
     let ground = ground().await;
+    let callbacks = callbacks(&ground);
     for (heard, status, twilio_status) in rows {
         let job = accepted(&ground, 20, "sent", "queued").await;
         for twilio_status in &heard {
-            apply_poll(&ground.database, &[polled(job, *twilio_status, None)]).await.unwrap();
+            callbacks.apply(polled(job, *twilio_status, None)).await.unwrap();
         }
         let state = format!(
             "SELECT j.status, a.twilio_status FROM facteur.jobs j JOIN facteur.attempts a ON a.job_id = j.id \
@@ -243,14 +249,14 @@ async fn an_end_closes_the_receipt_and_says_why_and_a_stage_does_not() {
     let job = accepted(&ground, 20, "sent", "queued").await;
     let other = accepted(&ground, 20, "sent", "queued").await;
     walk_all(&ground, SPAN).await;
-    let both =
-        [polled(job, TwilioStatus::Undelivered, Some(30_003)), polled(other, TwilioStatus::Sent, None)];
-    assert_eq!(apply_poll(&ground.database, &both).await.unwrap(), [JobId(job)]);
+    let callbacks = callbacks(&ground);
+    let ended = callbacks.apply(polled(job, TwilioStatus::Undelivered, Some(30_003))).await;
+    assert_eq!(ended, Ok(Applied::New { moved_to: Some(Status::Undelivered), is_double: false }));
+    let stage = callbacks.apply(polled(other, TwilioStatus::Sent, None)).await;
+    assert_eq!(stage, Ok(Applied::New { moved_to: None, is_double: false }));
     assert_eq!(missing(&ground).await, ids(&[other]));
-    let why = format!(
-        "SELECT status, reason, sentence LIKE '%`undelivered`%30003%' FROM facteur.jobs WHERE id = '{job}'"
-    );
-    assert_eq!(ground.text(&why).await, "(undelivered,refused,t)");
+    let why = format!("SELECT status, reason, sentence LIKE '%(30003)' FROM facteur.jobs WHERE id = '{job}'");
+    assert_eq!(ground.text(&why).await, "(undelivered,not_delivered,t)");
     let code = format!("SELECT code FROM facteur.attempts WHERE job_id = '{job}'");
     assert_eq!(ground.text(&code).await, "(30003)");
     let heard = receipts::facts(&ground.database, JobId(job)).await.unwrap();
@@ -258,11 +264,24 @@ async fn an_end_closes_the_receipt_and_says_why_and_a_stage_does_not() {
     assert_eq!((heard.twilio_status.as_str(), heard.source.as_str(), missed), ("undelivered", "poll", None));
     let still = receipts::facts(&ground.database, JobId(other)).await.unwrap();
     assert!(still.heard.is_some() && still.missed.is_some_and(|(polls, _)| polls == 0), "{still:?}");
-    // A SID that is not the attempt's is nobody's evidence.
-    let foreign = PolledStatus { sid: sid(job), ..polled(other, TwilioStatus::Sending, None) };
-    apply_poll(&ground.database, &[foreign]).await.unwrap();
-    let kept = format!("SELECT twilio_status FROM facteur.attempts WHERE job_id = '{other}'");
-    assert_eq!(ground.text(&kept).await, "(sent)");
+    let proofs = "SELECT count(*) FROM facteur.webhook_proofs";
+    assert_eq!(ground.text(proofs).await, "(0)", "an answer does not prove that callbacks reach us");
+}
+
+#[tokio::test]
+async fn an_end_that_was_known_already_ends_the_wait_too() {
+    let ground = ground().await;
+    let job = accepted(&ground, 20, "sent", "queued").await;
+    walk_all(&ground, SPAN).await;
+    let callbacks = callbacks(&ground);
+    callbacks.apply(polled(job, TwilioStatus::Delivered, None)).await.unwrap();
+    ground.run("UPDATE facteur.jobs SET status = 'sent'; DELETE FROM facteur.receipts_watermark").await;
+    ground.run("UPDATE facteur.attempts SET twilio_status = 'sent'").await;
+    walk_all(&ground, SPAN).await;
+    assert_eq!(missing(&ground).await, ids(&[job]));
+    let again = callbacks.apply(polled(job, TwilioStatus::Delivered, None)).await;
+    assert_eq!(again, Ok(Applied::Replay));
+    assert_eq!(missing(&ground).await, "");
 }
 
 #[tokio::test]
@@ -279,9 +298,9 @@ async fn what_nobody_waits_for_any_more_stays_sent_with_its_reason() {
     let state = "SELECT status, reason FROM facteur.jobs WHERE reason = 'receipt_missing'";
     assert_eq!(ground.text(state).await, "(sent,receipt_missing)");
     // A receipt that comes after all is believed.
-    apply_poll(&ground.database, &[polled(job, TwilioStatus::Delivered, None)]).await.unwrap();
-    let state = format!("SELECT status, reason, sentence FROM facteur.jobs WHERE id = '{job}'");
-    assert_eq!(ground.text(&state).await, "(delivered,accepted,)");
+    callbacks(&ground).apply(polled(job, TwilioStatus::Delivered, None)).await.unwrap();
+    let state = format!("SELECT status, reason FROM facteur.jobs WHERE id = '{job}'");
+    assert_eq!(ground.text(&state).await, "(delivered,delivered)");
 }
 
 #[tokio::test]

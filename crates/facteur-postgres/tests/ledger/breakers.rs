@@ -9,7 +9,7 @@ use facteur_core::lane::Lane;
 use facteur_core::ledger::{JobRow, Next, Settled, Settlement, Wait};
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
-use facteur_postgres::{breakers, sweep};
+use facteur_postgres::{breakers, lines, sweep};
 
 use crate::fixture::{ACCOUNT, Fixture, finish, in_s, row};
 
@@ -65,13 +65,15 @@ async fn a_line_is_let_out_urgent_first_then_the_oldest_and_only_once() {
     }
     let line = Hold::Breaker(account());
     assert_eq!(breakers::waiting(&fixture.database, &account()).await.unwrap(), 4);
-    assert_eq!(breakers::release_line(&fixture.database, &line, 2).await.unwrap(), 2);
+    assert_eq!(lines::release(&fixture.database, &line, 2).await.unwrap(), 2);
     let woken = "SELECT string_agg(message_id || ' ' || relay || ' ' || (headers ->> 'facteur-turn'), ',' ORDER BY id) \
                  FROM facteur.outbox";
     let expected = format!("{} urgent 1,{} normal 1", urgent.id, normal.id);
     assert_eq!(fixture.text(woken).await.unwrap(), expected);
-    assert_eq!(breakers::release_line(&fixture.database, &line, 1_000).await.unwrap(), 2);
-    assert_eq!(breakers::release_line(&fixture.database, &line, 1_000).await.unwrap(), 0);
+    let out = fixture.text("SELECT string_agg(DISTINCT reason || ': ' || sentence, ',') FROM facteur.jobs WHERE waits_for IS NULL");
+    assert_eq!(out.await.as_deref(), Some("resumed: the breaker lets it through"));
+    assert_eq!(lines::release(&fixture.database, &line, 1_000).await.unwrap(), 2);
+    assert_eq!(lines::release(&fixture.database, &line, 1_000).await.unwrap(), 0);
     fixture.yours(&JobRow { turn: Turn(1), ..bulk }, 1).await;
 }
 
@@ -82,24 +84,12 @@ async fn what_comes_out_and_goes_back_in_keeps_its_place_in_front() {
     hold(&fixture, &first, account()).await;
     hold(&fixture, &second, account()).await;
     let line = Hold::Breaker(account());
-    breakers::release_line(&fixture.database, &line, 1).await.unwrap();
+    lines::release(&fixture.database, &line, 1).await.unwrap();
     hold(&fixture, &JobRow { turn: Turn(1), ..first.clone() }, account()).await;
     fixture.sql("DELETE FROM facteur.outbox").await;
-    breakers::release_line(&fixture.database, &line, 1).await.unwrap();
+    lines::release(&fixture.database, &line, 1).await.unwrap();
     let woken = fixture.text("SELECT message_id::text FROM facteur.outbox").await;
     assert_eq!(woken.unwrap(), first.id.to_string());
-}
-
-#[tokio::test]
-async fn a_line_behind_a_closed_breaker_is_found_and_one_behind_an_open_breaker_is_not() {
-    let fixture = Fixture::new().await;
-    breakers::change(&fixture.database, &account(), &failing()).await.unwrap();
-    hold(&fixture, &row(), account()).await;
-    assert_eq!(breakers::closed_with_a_line(&fixture.database).await.unwrap(), []);
-    for change in [Change::Answered, Change::Close] {
-        breakers::change(&fixture.database, &account(), &change).await.unwrap();
-    }
-    assert_eq!(breakers::closed_with_a_line(&fixture.database).await.unwrap(), [account()]);
 }
 
 #[tokio::test]

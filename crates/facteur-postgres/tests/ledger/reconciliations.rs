@@ -171,6 +171,7 @@ async fn what_is_found_gets_its_sid_also_if_its_worker_left_no_attempt() {
     let (lost, dead) = (row(), row());
     uncertain(&fixture, &lost, 1).await;
     cut_off(&fixture, &dead, 2).await;
+    fixture.sql("UPDATE facteur.jobs SET waits_for = 'pause:lane:normal'").await;
     for (row, number) in [(&lost, 1), (&dead, 2)] {
         let found = found(number, TwilioStatus::Sent);
         assert!(end(&fixture, row, &sent(), Some(&found)).await);
@@ -183,6 +184,7 @@ async fn what_is_found_gets_its_sid_also_if_its_worker_left_no_attempt() {
     let sids = reconciliations::sids(&fixture.database, &[sid(1), sid(2), sid(3)]).await.unwrap();
     assert_eq!(sids.len(), 2);
     assert_eq!(fixture.count("SELECT count(*) FROM facteur.status_events WHERE source = 'list'").await, 2);
+    assert_eq!(fixture.count("SELECT count(*) FROM facteur.jobs WHERE waits_for IS NOT NULL").await, 0);
     assert_eq!(reconciliations::count_open(&fixture.database).await.unwrap(), 0);
 }
 

@@ -1,6 +1,8 @@
 //! `facteur web`: takes webhooks until it is stopped.
 
 use facteur_web::Web;
+use facteur_worker::clock::Clock;
+use facteur_worker::heartbeat::Heartbeat;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{self, Part};
@@ -26,10 +28,18 @@ pub(super) async fn start(
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = http::bind_for(config.web.listen, "webhooks", "FACTEUR_LISTEN").await?;
-    let web = Web::new(wiring::web_parts(config)?);
+    let web_parts = wiring::web_parts(config)?;
+    let (database, settings) = (web_parts.database.clone(), wiring::shared_settings(config));
+    let heartbeat = Heartbeat::new(database, Clock::system(), "web", settings);
+    let web = Web::new(web_parts);
     let readiness = web.readiness();
     part.started(Box::new(move || readiness.missing()));
     tracing::info!(address = %listener.local_addr()?, "taking webhooks");
+    let beating = stopping.clone();
+    parts.spawn("the heartbeat of the web process", async move {
+        heartbeat.run(beating).await;
+        Ok(())
+    });
     parts.spawn("the web process", async move {
         web.run(listener, stopping).await;
         Ok(())

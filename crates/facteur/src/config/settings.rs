@@ -206,7 +206,7 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Whole,
         secrecy: Secrecy::Public,
         doc: "Jobs that the lane `normal` works on at once, 1 to 4096. On top of it, `urgent` has a quarter of it, \
-              but at least 8, and `bulk` half of it; the broker hands out as many envelopes.",
+              but at least 8, and `bulk` half of it; the broker hands out 64 more envelopes to each.",
         store: |config, text| parse::whole(text, 1, 4_096).map(|permits| config.worker.concurrency = permits),
     },
     Setting {

@@ -16,7 +16,7 @@ async fn messages_whose_callbacks_never_come_are_closed_by_asking() {
         .await;
     system.wait_until("SELECT count(*) FROM facteur.missing_receipts", 0).await;
     assert_eq!(
-        system.jobs("status = 'undelivered' AND sentence LIKE '%`undelivered` (error %'").await,
+        system.jobs("status = 'undelivered' AND reason = 'not_delivered' AND sentence LIKE '%(3____)'").await,
         system.jobs("status = 'undelivered'").await
     );
     let heard = "SELECT count(DISTINCT job_id) FROM facteur.status_events WHERE source = 'poll'";

@@ -22,6 +22,21 @@ async fn two_workers_with_different_settings_are_told_with_both_values() {
 }
 
 #[tokio::test]
+async fn a_web_process_is_told_too_and_takes_itself_off_the_list() {
+    let system = System::new().await;
+    let _worker = system.worker().await;
+    system.wait_until("SELECT count(*) FROM facteur.workers", 1).await;
+    let mut web = system.process("web", &[("FACTEUR_UNCERTAIN_POLICY", "otp=resend")]);
+    let line = web.wait_for_line("has other settings", PATIENCE).await;
+    let differs = "worker.uncertain_policy: otp=resend,transactional=hold,marketing=hold here, \
+                   otp=hold,transactional=hold,marketing=hold elsewhere";
+    assert!(line.contains(differs), "{line}");
+    system.wait_until("SELECT count(*) FROM facteur.workers WHERE role = 'web'", 1).await;
+    assert_eq!(web.terminate(PATIENCE).await.code(), Some(0), "{}", web.lines().join("\n"));
+    assert_eq!(system.count("SELECT count(*) FROM facteur.workers WHERE role = 'web'").await, 0);
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_takes_itself_off_the_list() {
     let system = System::new().await;
     let mut worker = system.worker().await;

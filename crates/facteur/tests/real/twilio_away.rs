@@ -169,3 +169,26 @@ async fn what_waits_in_a_line_beyond_its_time_expires_and_is_never_sent() {
     system.simulator.suffer(FaultPlan::default());
     assert_eq!(system.simulator.stats().accepted, 0);
 }
+
+#[tokio::test]
+async fn the_lines_of_a_breaker_that_nobody_told_of_and_of_an_account_of_before_are_let_out() {
+    let system = System::new().await;
+    system.sql("INSERT INTO facteur.pauses (scope, key, reason, actor) VALUES ('lane', 'normal', 'a test', 'a test')").await;
+    let _worker = system.worker().await;
+    system.publish_many("send.normal", 20).await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE waits_for = 'pause:lane:normal'", 20).await;
+    // As a worker leaves them that ended before it told of its breaker, and as a change of accounts does.
+    system
+        .sql(
+            "UPDATE facteur.jobs SET waits_for = 'breaker:sender:+15005550006' WHERE id IN \
+                 (SELECT id FROM facteur.jobs ORDER BY id LIMIT 10); \
+             INSERT INTO facteur.breakers (scope, key, state, reason, sentence, retry_at) \
+                 VALUES ('integration', 'AC1', 'open', 'failing', 'it was away', clock_timestamp()); \
+             UPDATE facteur.jobs SET waits_for = 'breaker:integration:AC1' WHERE waits_for LIKE 'pause:%'; \
+             UPDATE facteur.pauses SET ended_at = clock_timestamp()",
+        )
+        .await;
+    system.wait_until(SENT, 20).await;
+    system.wait_until(CLOSED, 1).await;
+    system.assert_nothing_doubled();
+}

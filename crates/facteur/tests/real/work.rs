@@ -11,6 +11,33 @@ fn slow(milliseconds: u64) -> SimConfig {
         .unwrap()
 }
 
+/// One permit, so that the order of the calls is the order in which the lane hands out.
+#[tokio::test]
+async fn a_tenant_of_weight_three_has_three_of_four_turns_also_with_a_single_permit() {
+    let system = System::with(slow(20)).await;
+    system.sql("INSERT INTO facteur.tenants (slug, weight) VALUES ('heavy', 3)").await;
+    // The queue exists before the worker whose turns are counted.
+    system.worker().await.terminate(STOP_MAX).await;
+    for tenant in ["heavy", "light"] {
+        for number in 0..30 {
+            let body =
+                format!(r#"{{"to": "+336120000{number:02}", "body": "{tenant}", "tenant": "{tenant}"}}"#);
+            system.publish("send.normal", body).await;
+        }
+    }
+    let _worker = system.worker_with(&[("FACTEUR_CONCURRENCY", "1")]).await;
+    system.wait_until_final(60).await;
+    let turns = system
+        .text(
+            "SELECT string_agg(left(j.tenant, 1), '' ORDER BY a.started_at) FROM facteur.attempts a \
+             JOIN facteur.jobs j ON j.id = a.job_id",
+        )
+        .await
+        .unwrap();
+    let mixed = &turns[turns.find('l').unwrap()..];
+    assert!(mixed.starts_with(&"lhhh".repeat(6)), "{turns}");
+}
+
 #[tokio::test]
 async fn kill_9_in_the_middle_loses_nothing_and_doubles_nothing() {
     let system = System::with(slow(30)).await;
