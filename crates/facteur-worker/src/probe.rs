@@ -128,7 +128,10 @@ impl Duty {
     async fn try_it(&self, fuse: Fuse, probes: &mut JoinSet<(Fuse, Change)>) -> Result<(), BatchFailure> {
         if matches!(&fuse, Fuse::Integration(account) if account != self.twilio.account_sid()) {
             // Of an account that was configured before: its jobs go over the one that is now.
-            return in_time(rows::change(&self.database, &fuse, &Change::Close)).await.map(drop);
+            for change in [Change::Answered, Change::Close] {
+                in_time(rows::change(&self.database, &fuse, &change)).await?;
+            }
+            return Ok(());
         }
         let Some(row) = in_time(rows::change(&self.database, &fuse, &Change::Try)).await? else {
             return Ok(());

@@ -19,6 +19,8 @@ use crate::program::{Program, STOP_MAX};
 use crate::say;
 use crate::system::{Links, System, free_port, proxy};
 
+/// Segments a second of the limited senders once it is calm.
+const CALM_RATE: f64 = 100.0;
 /// A process that is asked to end before it has taken its signals in hand just ends.
 const BIRTH_MAX: Duration = Duration::from_secs(15);
 
@@ -138,7 +140,7 @@ impl Stage {
         match operation {
             Operation::Kill { who, .. } => self.actor(*who)?.kill().await?,
             Operation::Terminate { who, .. } => self.actor(*who)?.terminate()?,
-            Operation::Freeze { who, .. } => self.actor(*who)?.signal(Signal::STOP),
+            Operation::Freeze { who, .. } => self.actor(*who)?.freeze(),
             Operation::Cut { who, link, .. } => self.actor(*who)?.link(*link).cut().await,
             Operation::Stall { who, link, .. } => self.actor(*who)?.link(*link).stall(),
             Operation::Delay { who, link, delay_ms, .. } => {
@@ -147,12 +149,7 @@ impl Stage {
             Operation::HalfClose { who, link } => self.actor(*who)?.link(*link).half_close(),
             Operation::EndSessions => sql::end_sessions(&self.system).await?,
             Operation::Twilio { faults, .. } => self.faults(Some(faults)).await?,
-            Operation::Rate { sender, rate } => {
-                let set =
-                    "UPDATE facteur.senders SET rate = $2, updated_at = clock_timestamp() WHERE address = $1";
-                sql::execute(&self.system, set, &[sender, rate]).await?;
-                self.chronicle.rates.push((clock::now(), sender.clone(), *rate));
-            }
+            Operation::Rate { sender, rate } => self.set_rate(sender, *rate).await?,
             Operation::Burst { sender, jobs } => {
                 producer.publish(Stream { seed, number: step + 1, sender: Some(sender) }, 0..*jobs).await?;
             }
@@ -205,7 +202,18 @@ impl Stage {
         }
         self.weather = weather(weather_of, false);
         self.faults(None).await?;
+        // What bursts have piled up leaves within the calm, still no faster than it may.
+        for (sender, _) in RATES {
+            self.set_rate(sender, CALM_RATE).await?;
+        }
         self.start_all()
+    }
+
+    async fn set_rate(&mut self, sender: &str, rate: f64) -> Result<()> {
+        let set = "UPDATE facteur.senders SET rate = $2, updated_at = clock_timestamp() WHERE address = $1";
+        sql::execute(&self.system, set, &[&sender, &rate]).await?;
+        self.chronicle.rates.push((clock::now(), sender.to_owned(), rate));
+        Ok(())
     }
 
     /// Stops everybody, as an operator would, and waits until they are gone.
@@ -342,6 +350,13 @@ impl Actor {
             self.leaving.push((program, born.elapsed()));
         }
         Ok(())
+    }
+
+    /// Whoever is leaving already is left alone: frozen for longer than a stop may take, it could but be cut off.
+    fn freeze(&self) {
+        if let Some(Err(error)) = self.running.as_ref().map(|(program, _)| program.signal(Signal::STOP)) {
+            say::progress(&format!("{}: {error:#}", self.name));
+        }
     }
 
     /// To all that is left of it; whoever has ended hears nothing.
