@@ -24,6 +24,8 @@ pub const AGE_MAX_GRACES: u32 = 4;
 pub const CREATED_BEFORE_MAX: Duration = Duration::from_secs(2);
 /// A call that we gave up may still be carried out for a while.
 pub const CREATED_AFTER_MAX: Duration = Duration::from_secs(30);
+/// A clock that is wrong, ours or Twilio's, is rarely wrong by more: the same text that near is no proof of absence.
+pub const CLOCKS_APART_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Pauses after the first looks; the last one repeats itself.
 const LOOK_AGAIN_S: [u64; 5] = [15, 30, 60, 120, 300];
@@ -85,14 +87,25 @@ impl Window {
     /// Whether a message that Twilio created then can be this call's.
     #[must_use]
     pub fn admits(&self, created_at: Timestamp) -> bool {
-        let until = self.ended_at.checked_add(CREATED_AFTER_MAX).unwrap_or(Timestamp::MAX);
-        (self.opens_at()..=until).contains(&created_at)
+        self.reaches(created_at, CREATED_BEFORE_MAX, CREATED_AFTER_MAX)
     }
 
-    /// The earliest instant of a message that can be this call's.
+    /// Whether it can be this call's if a clock is wrong.
+    #[must_use]
+    pub fn is_near(&self, created_at: Timestamp) -> bool {
+        self.reaches(created_at, CLOCKS_APART_MAX, CLOCKS_APART_MAX)
+    }
+
+    /// How far back a list must be read: the earliest instant that is near.
     #[must_use]
     pub fn opens_at(&self) -> Timestamp {
-        self.started_at.checked_sub(CREATED_BEFORE_MAX).unwrap_or(Timestamp::MIN)
+        self.started_at.checked_sub(CLOCKS_APART_MAX).unwrap_or(Timestamp::MIN)
+    }
+
+    fn reaches(&self, instant: Timestamp, before: Duration, after: Duration) -> bool {
+        let since = self.started_at.checked_sub(before).unwrap_or(Timestamp::MIN);
+        let until = self.ended_at.checked_add(after).unwrap_or(Timestamp::MAX);
+        (since..=until).contains(&instant)
     }
 }
 
@@ -130,8 +143,9 @@ impl fmt::Debug for ListedMessage {
 pub struct Sifted {
     /// Messages that can be this attempt's, with the same text.
     pub candidates: Vec<ListedMessage>,
-    /// Messages of the window that can be nobody's but have another text, or one that can't be compared: Twilio's own
-    /// templates, texts that Twilio changed.
+    /// Messages that are nobody else's and may be this attempt's all the same: those of the window with another text,
+    /// or one that can't be compared (Twilio's own templates, texts that Twilio changed), and those with its text that
+    /// are only near the window, for clocks can be wrong.
     pub unexplained: usize,
 }
 
@@ -148,14 +162,16 @@ pub fn sift(
     let address = to.twilio_address();
     let mut sifted = Sifted::default();
     for message in listed {
-        let can_be_ours = message.is_outbound && message.to == address && window.admits(message.created_at);
-        if !can_be_ours || is_known(&message.sid) {
+        if !message.is_outbound || message.to != address || is_known(&message.sid) {
             continue;
         }
-        if text == Some(message.body.as_str()) {
-            sifted.candidates.push(message.clone());
-        } else {
-            sifted.unexplained += 1;
+        let has_its_text = text == Some(message.body.as_str());
+        match (window.admits(message.created_at), has_its_text) {
+            (true, true) => sifted.candidates.push(message.clone()),
+            (true, false) => sifted.unexplained += 1,
+            (false, _) => {
+                sifted.unexplained += usize::from(has_its_text && window.is_near(message.created_at))
+            }
         }
     }
     sifted
@@ -246,7 +262,7 @@ pub fn judge(evidence: &Evidence) -> Judgement {
             "not in Twilio's list; the same text was on its way to this recipient twice at that time",
         ),
         [] if list.unexplained > 0 => unless_over(
-            "Twilio's list holds a message to this recipient from that time whose text can't be compared",
+            "Twilio's list holds a message to this recipient from about that time, whose text or instant does not fit",
         ),
         [] => absent(evidence, over),
         [_] if evidence.has_twin => unless_over(

@@ -108,9 +108,22 @@ fn only_what_can_be_nobody_elses_is_a_candidate() {
     };
     let created = |second| ListedMessage { created_at: at(STARTED_S + second), ..listed(1) };
     let text = Some("Bonjour");
-    for (second, expected) in [(-3, 0), (-2, 1), (0, 1), (10, 1), (40, 1), (41, 0)] {
-        assert_eq!(sifted(created(second), text), (expected, 0), "{second}");
+    let neither = (0, 0);
+    for (second, expected) in [
+        (-901, neither),
+        (-900, (0, 1)),
+        (-3, (0, 1)),
+        (-2, (1, 0)),
+        (0, (1, 0)),
+        (10, (1, 0)),
+        (40, (1, 0)),
+        (41, (0, 1)),
+        (910, (0, 1)),
+        (911, neither),
+    ] {
+        assert_eq!(sifted(created(second), text), expected, "{second}");
     }
+    assert_eq!(sifted(ListedMessage { created_at: at(STARTED_S - 3), ..listed(9) }, text), neither, "known");
     assert_eq!(sifted(listed(9), text), (0, 0), "known");
     assert_eq!(sifted(ListedMessage { is_outbound: false, ..listed(1) }, text), (0, 0), "inbound");
     assert_eq!(sifted(ListedMessage { to: "+33600000000".to_owned(), ..listed(1) }, text), (0, 0), "another");
@@ -120,6 +133,13 @@ fn only_what_can_be_nobody_elses_is_a_candidate() {
         sifted(ListedMessage { body: String::new(), ..listed(1) }, None),
         (0, 1),
         "Twilio's own template"
+    );
+    let other = ListedMessage { body: "Bonsoir".to_owned(), ..created(41) };
+    assert_eq!(sifted(other, text), neither, "another text, and too late");
+    assert_eq!(
+        sifted(ListedMessage { body: String::new(), ..created(41) }, None),
+        neither,
+        "a template, too late"
     );
     let whatsapp = ListedMessage { to: "whatsapp:+33612345678".to_owned(), ..listed(1) };
     assert_eq!(sift(&[whatsapp], window, &to(Channel::Whatsapp), text, |_| false).candidates.len(), 1);

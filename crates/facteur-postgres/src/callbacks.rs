@@ -28,8 +28,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// `replaces` and `allowed` are lists: the statuses that this one replaces, and the job's states that it may end.
 /// An attempt that is not the job's last one can't fail the job while a later one may still succeed. `$16` is the
 /// account whose callbacks prove that callbacks reach us. Where our own record is missing, the claim's instant stands
-/// for the start of the attempt, or, as proof, the job's creation: a proof must not pretend to be younger than it is.
-/// An end that is no news ends the wait for the receipt all the same: whoever asks for it would be told that for ever.
+/// for the start of the attempt, as the job or the search has it, or else the job's creation: a proof must not pretend
+/// to be younger than it is, and the next one reads what this one wrote. An end that is no news ends the wait for the
+/// receipt all the same: whoever asks for it would be told that for ever.
 const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], \
          $6::int4[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bool[], \
          $14::bool[], $15::float8[]) \
@@ -41,15 +42,15 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
          SELECT i.id, i.number, i.sid, i.word, i.code, i.source FROM input i JOIN locked USING (id) \
          ON CONFLICT DO NOTHING RETURNING job_id AS id), \
      known AS (SELECT i.*, l.was, l.attempt, l.claim_token, l.tenant, a.sid AS sid_before, a.started_at, \
-             CASE WHEN l.was = 'sending' AND l.attempt = i.number THEN l.updated_at ELSE l.created_at END AS since, \
-             l.updated_at AS claimed_at, \
+             coalesce((SELECT r.started_at FROM facteur.reconciliations r WHERE r.job_id = i.id AND r.attempt = i.number), \
+                 CASE WHEN l.was = 'sending' AND l.attempt = i.number THEN l.updated_at ELSE l.created_at END) AS since, \
              a.sid IS DISTINCT FROM i.sid AND NOT EXISTS (SELECT FROM facteur.status_events e \
                  WHERE e.job_id = i.id AND e.sid = i.sid) AS is_first \
          FROM input i JOIN locked l USING (id) JOIN fresh USING (id) \
          LEFT JOIN facteur.attempts a ON a.job_id = i.id AND a.number = i.number), \
      attempted AS (INSERT INTO facteur.attempts AS a (job_id, number, claim_token, started_at, duration_ms, outcome, \
              code, sid, twilio_status, next_status, reason) \
-         SELECT id, number, coalesce(claim_token, gen_random_uuid()), claimed_at, 0, 'accepted', nullif(code, 0), sid, \
+         SELECT id, number, coalesce(claim_token, gen_random_uuid()), since, 0, 'accepted', nullif(code, 0), sid, \
                 twilio_status, status, reason FROM known \
          ON CONFLICT (job_id, number) DO UPDATE SET sid = coalesce(a.sid, excluded.sid), \
              code = CASE WHEN a.twilio_status IS NULL OR a.twilio_status = ANY (SELECT unnest(string_to_array(k.replaces, ' ')) \

@@ -3,7 +3,7 @@
 //!
 //! The claim's token stays on the row, so that a repeated record (its first reply was lost) reads what it
 //! wrote, and a record that comes after the sweeper gave the lease up still counts: a known outcome is never
-//! given up.
+//! given up. A SID counts longest: whatever the job has become meanwhile and whoever holds it, it is not sent again.
 
 use std::collections::HashSet;
 
@@ -13,6 +13,7 @@ use facteur_core::ledger::{Record, Recorded};
 use facteur_core::limits::WAKE_UP_GRACE;
 use facteur_core::outcome::Outcome;
 use facteur_core::reconcile::FIRST_LOOK;
+use facteur_core::status::Status;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -26,20 +27,22 @@ use crate::rows::{bury, by_id, open_search};
 /// a receipt takes both in this order.
 ///
 /// A receipt that came first has written the attempt already: it keeps its SID and its status, and learns the rest.
+/// It has moved the job as far as it may, too: a SID that it has told is no news.
 ///
 /// A plan is made once, perhaps while the tables are empty, when reading all of one seems cheapest. So each table is
 /// reached in a way that leaves no choice but its key: from a lateral part that can't be merged (`FOR UPDATE`,
 /// `LIMIT`), by an array, or, in the UPDATE, from a join on three columns, which is taken to give a single row.
 ///
 /// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder; `$21`: the account of the attempts;
-/// `$22`: seconds until an uncertain one is looked for.
+/// `$22`: seconds until an uncertain one is looked for; `$23`: the states that may become `sent`.
 const RECORD: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
          $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::text[], $10::text[], $11::text[], $12::text[], \
          $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
          AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
               status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress)), \
-     locked AS (SELECT j.*, j.status AS was FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+     locked AS (SELECT j.*, j.status AS was, i.token, i.number \
+         FROM (SELECT id, token, number FROM input ORDER BY id) i CROSS JOIN LATERAL \
          (SELECT id, status, reason, turn, attempt, claim_token FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, \
@@ -48,13 +51,15 @@ const RECORD: &str = concat!(
              not_before = clock_timestamp() + i.delay_s * interval '1 second', \
              due_at = clock_timestamp() + (i.delay_s + CASE WHEN i.in_ladder THEN $20::float8 ELSE 0 END) \
                       * interval '1 second', \
+             waits_for = NULL, in_line_since = CASE WHEN i.sid IS NULL THEN j.in_line_since END, \
              updated_at = clock_timestamp() \
-         FROM locked l JOIN input i ON i.id = l.id AND i.token = l.claim_token AND i.number = l.attempt \
-         WHERE j.id = l.id AND (l.status = 'sending' \
+         FROM locked l JOIN input i ON i.id = l.id AND i.token = l.token AND i.number = l.number \
+         WHERE j.id = l.id AND ((l.claim_token = i.token AND l.attempt = i.number AND (l.status = 'sending' \
                 OR (l.reason IN ('uncertain', 'not_taken', 'resent_by_policy') \
-                    AND (l.status = 'uncertain' OR (l.status = 'dead' AND i.status <> 'uncertain') \
-                         OR (l.status = 'retrying' AND i.sid IS NOT NULL)) \
-                    AND (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number) = 0)) \
+                    AND (l.status = 'uncertain' OR (l.status = 'dead' AND i.status <> 'uncertain')) \
+                    AND (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number) = 0))) \
+             OR (i.sid IS NOT NULL AND l.attempt >= i.number AND l.status = ANY ($23::text[]) \
+                 AND (SELECT count(a.sid) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number) = 0)) \
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
              http_status, sid, twilio_status, cause, next_status, reason) \
@@ -128,7 +133,9 @@ impl BatchOperation for RecordOperation {
         let mut parameters = columns.parameters();
         let grace_s = WAKE_UP_GRACE.as_secs_f64();
         let first_look_s = FIRST_LOOK.as_secs_f64();
-        parameters.extend([&grace_s as &(dyn ToSql + Sync), &self.account, &first_look_s]);
+        let may_be_sent: Vec<&str> =
+            Status::allowed_from(Status::Sent).into_iter().map(Status::as_str).collect();
+        parameters.extend([&grace_s as &(dyn ToSql + Sync), &self.account, &first_look_s, &may_be_sent]);
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
         let found = by_id(&rows);
         let turn_of = |item: &Record| found.get(&item.id.0).and_then(|row| row.get::<_, Option<i32>>("turn"));

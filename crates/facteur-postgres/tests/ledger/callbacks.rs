@@ -114,6 +114,38 @@ async fn a_receipt_before_a_record_that_knows_nothing_keeps_the_proof() {
     assert_eq!(fixture.count("SELECT count(*) FROM facteur.dead_letters").await, 0);
 }
 
+/// Its worker died, so its own record never comes: its search knows the claim's instant, and if that is gone, the
+/// attempt did not begin before its job was there.
+#[tokio::test]
+async fn a_proof_of_an_attempt_without_a_record_is_no_younger_than_its_claim() {
+    let fixture = Fixture::new().await;
+    let callbacks = callbacks(&fixture);
+    for (number, (search, age_min)) in (1..).zip([("verdict = NULL", 10), ("attempt = 2", 20)]) {
+        let row = row();
+        fixture.yours(&row, u128::from(number)).await;
+        fixture
+            .sql(&format!(
+                "DELETE FROM facteur.webhook_proofs; \
+                 UPDATE facteur.jobs SET created_at = clock_timestamp() - interval '20 min', due_at = clock_timestamp(), \
+                     updated_at = clock_timestamp() - interval '10 min' WHERE id = '{}'",
+                row.id
+            ))
+            .await;
+        assert_eq!(sweep(&fixture.database, ACCOUNT, true).await.unwrap().uncertain, 1);
+        fixture.sql(&format!("UPDATE facteur.reconciliations SET {search}")).await;
+        for word in ["sent", "delivered"] {
+            callbacks.apply(receipt(&row, 1, number, word)).await.unwrap();
+            let age =
+                |of: &str| format!("SELECT round(extract(epoch FROM clock_timestamp() - {of}) / 60)::bigint");
+            let begun = format!("{} FROM facteur.attempts WHERE job_id = '{}'", age("started_at"), row.id);
+            assert_eq!(fixture.count(&begun).await, age_min, "{word}, {search}");
+        }
+        let proof = "SELECT round(extract(epoch FROM clock_timestamp() - attempt_started_at) / 60)::bigint \
+                     FROM facteur.webhook_proofs";
+        assert_eq!(fixture.count(proof).await, age_min, "{search}");
+    }
+}
+
 #[tokio::test]
 async fn evidence_that_comes_late_closes_a_held_dead_letter_and_the_search() {
     let fixture = Fixture::new().await;

@@ -287,6 +287,91 @@ async fn a_late_acceptance_ends_a_job_that_was_to_be_sent_again() {
     assert_eq!(fixture.claim(&JobRow { turn: Turn(1), ..row }, 2).await, Claim::Final(Status::Sent));
 }
 
+/// Its wake-up was put into a line, released with its token, buried or expired meanwhile: nothing of that is news that
+/// outweighs a SID.
+#[tokio::test]
+async fn a_late_acceptance_ends_whatever_its_job_has_become_but_for_an_end_that_twilio_named() {
+    let fixture = Fixture::new().await;
+    let ends = [
+        (
+            "status = 'waiting', reason = 'rate_limit', waits_for = 'rate:+15005550006', in_line_since = now()",
+            "sent",
+        ),
+        ("status = 'waiting', reason = 'paused', waits_for = 'pause:lane:normal', attempt = 2", "sent"),
+        ("status = 'waiting', reason = 'requeued', claim_token = NULL", "sent"),
+        ("status = 'retrying', reason = 'temporary', claim_token = NULL, attempt = 3", "sent"),
+        ("status = 'dead', reason = 'retries_exhausted', attempt = 2", "sent"),
+        ("status = 'expired', reason = 'expired'", "sent"),
+        ("status = 'canceled', reason = 'canceled'", "sent"),
+        ("status = 'delivered', reason = 'delivered'", "delivered"),
+        ("status = 'failed', reason = 'refused'", "failed"),
+        ("status = 'waiting', attempt = 0", "waiting"),
+    ];
+    for (token, (meanwhile, expected)) in (1..).zip(ends) {
+        let row = row();
+        cut_off(&fixture, &row, token).await;
+        assert!(end(&fixture, &row, &not_taken(Duration::ZERO), None).await);
+        fixture.sql(&format!("UPDATE facteur.jobs SET {meanwhile} WHERE id = '{}'", row.id)).await;
+        fixture
+            .sql(&format!(
+                "INSERT INTO facteur.dead_letters (job_id, code, sentence, body, routing_key) \
+                 SELECT id, reason, 'x', '', 'send.normal' FROM facteur.jobs WHERE id = '{}' AND status = 'dead'",
+                row.id
+            ))
+            .await;
+        let number = facteur_core::ids::AttemptNumber(1);
+        let taken = accepted(u32::try_from(token).unwrap());
+        let recorded = fixture.store.record(record(&row, token, number, taken)).await.unwrap();
+        assert_eq!(fixture.status(&row).await, expected, "{meanwhile}");
+        if expected == "sent" {
+            assert_eq!(recorded, Recorded::Done { turn: Turn(1), is_double: false }, "{meanwhile}");
+        }
+    }
+    let left = "SELECT count(*) FROM facteur.jobs WHERE status = 'sent' \
+                AND (waits_for IS NOT NULL OR in_line_since IS NOT NULL OR due_at IS NOT NULL OR not_before IS NOT NULL)";
+    assert_eq!(fixture.count(left).await, 0, "no line and no sweep knows it any more");
+    assert_eq!(fixture.count("SELECT count(*) FROM facteur.dead_letters WHERE state = 'open'").await, 0);
+}
+
+/// A receipt said that this text did not arrive, so another one is to go out: the record of the first says nothing new.
+#[tokio::test]
+async fn a_late_acceptance_that_a_receipt_has_told_already_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let row = row();
+    cut_off(&fixture, &row, 1).await;
+    assert!(end(&fixture, &row, &not_taken(Duration::ZERO), None).await);
+    let number = facteur_core::ids::AttemptNumber(1);
+    fixture
+        .sql(&format!(
+            "UPDATE facteur.jobs SET attempt = 2, status = 'waiting', reason = 'temporary'; \
+             INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, sid, \
+                 twilio_status, next_status, reason) \
+             SELECT id, 1, gen_random_uuid(), created_at, 0, 'accepted', '{}', 'undelivered', 'undelivered', 'x' \
+             FROM facteur.jobs",
+            sid(7).as_str()
+        ))
+        .await;
+    fixture.store.record(record(&row, 1, number, accepted(7))).await.unwrap();
+    assert_eq!(fixture.status(&row).await, "waiting");
+}
+
+/// Another worker is calling for it: what that call comes to can't put the job back to work.
+#[tokio::test]
+async fn a_late_acceptance_while_the_next_attempt_is_under_way_is_the_jobs_end() {
+    let fixture = Fixture::new().await;
+    let row = row();
+    cut_off(&fixture, &row, 1).await;
+    assert!(end(&fixture, &row, &not_taken(Duration::ZERO), None).await);
+    let present = JobRow { turn: Turn(1), ..row.clone() };
+    let second = fixture.yours(&present, 2).await.number;
+    let first = facteur_core::ids::AttemptNumber(1);
+    fixture.store.record(record(&row, 1, first, accepted(7))).await.unwrap();
+    let again = again_in(Duration::from_secs(5), true);
+    fixture.store.record(record(&present, 2, second, (refused(20_404), again))).await.unwrap();
+    assert_eq!(fixture.status(&row).await, "sent");
+    assert_eq!(fixture.claim(&JobRow { turn: Turn(2), ..row }, 3).await, Claim::Final(Status::Sent));
+}
+
 #[tokio::test]
 async fn a_search_whose_job_a_callback_has_moved_is_over() {
     let fixture = Fixture::new().await;

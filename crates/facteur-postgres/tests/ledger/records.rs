@@ -103,7 +103,7 @@ async fn a_second_sid_of_one_job_is_noticed() {
     let second = fixture.yours(&present, 2).await.number;
     assert_eq!(
         fixture.store.record(record(&row, 1, first, accepted(1))).await.unwrap(),
-        Recorded::Late { is_double: false }
+        Recorded::Done { turn: Turn(1), is_double: false }
     );
     let recorded = fixture.store.record(record(&present, 2, second, accepted(2))).await.unwrap();
     assert_eq!(recorded, Recorded::Done { turn: Turn(1), is_double: true });
