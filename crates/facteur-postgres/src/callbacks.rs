@@ -23,7 +23,7 @@ use crate::pool::{Client, Database};
 /// A statement that takes longer is repeated; its effects are the same.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// All parts take their rows from `locked`, so that jobs are locked before anything else, in id order, as records do.
+/// Each table is reached by its key alone, as in the record (see there). All parts take their rows from `locked`, so that jobs are locked before anything else, in id order, as records do.
 ///
 /// `replaces` and `allowed` are lists: the statuses that this one replaces, and the job's states that it may end.
 /// An attempt that is not the job's last one can't fail the job while a later one may still succeed. `$16` is the
@@ -36,18 +36,20 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
          $14::bool[], $15::float8[]) \
          AS i(id, number, sid, word, twilio_status, code, source, replaces, status, allowed, reason, sentence, \
               is_end, suppress, rest_s)), \
-     locked AS (SELECT j.id, j.status AS was, j.attempt, j.claim_token, j.tenant, j.updated_at, j.created_at \
-         FROM facteur.jobs j JOIN input USING (id) ORDER BY j.id FOR UPDATE OF j), \
+     locked AS (SELECT j.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+         (SELECT id, status AS was, attempt, claim_token, tenant, updated_at, created_at \
+          FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      fresh AS (INSERT INTO facteur.status_events (job_id, attempt, sid, twilio_status, code, source) \
          SELECT i.id, i.number, i.sid, i.word, i.code, i.source FROM input i JOIN locked USING (id) \
          ON CONFLICT DO NOTHING RETURNING job_id AS id), \
      known AS (SELECT i.*, l.was, l.attempt, l.claim_token, l.tenant, a.sid AS sid_before, a.started_at, \
              coalesce((SELECT r.started_at FROM facteur.reconciliations r WHERE r.job_id = i.id AND r.attempt = i.number), \
                  CASE WHEN l.was = 'sending' AND l.attempt = i.number THEN l.updated_at ELSE l.created_at END) AS since, \
-             a.sid IS DISTINCT FROM i.sid AND NOT EXISTS (SELECT FROM facteur.status_events e \
-                 WHERE e.job_id = i.id AND e.sid = i.sid) AS is_first \
+             a.sid IS DISTINCT FROM i.sid AND (SELECT count(*) FROM facteur.status_events e \
+                 WHERE e.job_id = i.id AND e.sid = i.sid) = 0 AS is_first \
          FROM input i JOIN locked l USING (id) JOIN fresh USING (id) \
-         LEFT JOIN facteur.attempts a ON a.job_id = i.id AND a.number = i.number), \
+         LEFT JOIN LATERAL (SELECT sid, started_at FROM facteur.attempts \
+             WHERE job_id = i.id AND number = i.number LIMIT 1) a ON true), \
      attempted AS (INSERT INTO facteur.attempts AS a (job_id, number, claim_token, started_at, duration_ms, outcome, \
              code, sid, twilio_status, next_status, reason) \
          SELECT id, number, coalesce(claim_token, gen_random_uuid()), since, 0, 'accepted', nullif(code, 0), sid, \
@@ -65,20 +67,26 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
          FROM known k JOIN attempted t USING (id)), \
      moved AS (UPDATE facteur.jobs j SET status = n.status, reason = n.reason, sentence = n.sentence, \
              not_before = NULL, due_at = NULL, waits_for = NULL, in_line_since = NULL, updated_at = clock_timestamp() \
-         FROM news n WHERE j.id = n.id AND n.is_news AND n.was = ANY (string_to_array(n.allowed, ' ')) \
+         FROM news n JOIN input i ON i.id = n.id AND i.number = n.number AND i.sid = n.sid \
+         WHERE j.id = n.id AND n.is_news AND n.was = ANY (string_to_array(n.allowed, ' ')) \
            AND (n.number = n.attempt OR n.status NOT IN ('failed', 'undelivered') OR (n.was = 'sent' \
-                AND NOT EXISTS (SELECT FROM facteur.attempts later WHERE later.job_id = n.id \
-                                AND later.number > n.number AND later.sid IS NOT NULL))) \
+                AND NOT EXISTS (SELECT FROM (SELECT sid FROM facteur.attempts WHERE job_id = n.id \
+                                AND number > n.number OFFSET 0) AS later WHERE later.sid IS NOT NULL))) \
          RETURNING j.id, n.was), \
      resolved AS (UPDATE facteur.dead_letters d SET state = 'resolved', closed_at = clock_timestamp() \
-         FROM moved m WHERE d.job_id = m.id AND d.state = 'open' AND m.was = 'dead'), \
-     found AS (DELETE FROM facteur.reconciliations r USING news n LEFT JOIN moved m USING (id) \
-         WHERE r.job_id = n.id AND (m.id IS NOT NULL OR r.attempt = n.number)), \
-     received AS (DELETE FROM facteur.missing_receipts r USING input i JOIN locked USING (id) \
-         WHERE r.job_id = i.id AND r.attempt = i.number AND i.is_end), \
+         WHERE d.id = ANY (ARRAY(SELECT o.id FROM moved m CROSS JOIN LATERAL \
+             (SELECT id FROM facteur.dead_letters WHERE job_id = m.id AND state = 'open' FOR UPDATE) o \
+             WHERE m.was = 'dead'))), \
+     found AS (DELETE FROM facteur.reconciliations r WHERE r.job_id = ANY (ARRAY(SELECT id FROM news)) \
+         AND (r.job_id IN (SELECT id FROM moved) OR (r.job_id, r.attempt) IN (SELECT id, number FROM news))), \
+     received AS (DELETE FROM facteur.missing_receipts r \
+         WHERE r.job_id = ANY (ARRAY(SELECT id FROM input JOIN locked USING (id) WHERE is_end)) \
+           AND (r.job_id, r.attempt) IN (SELECT id, number FROM input WHERE is_end)), \
      suppressed AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          SELECT m.tenant, m.recipient, coalesce(m.sender, ''), n.reason \
-         FROM news n JOIN facteur.messages m USING (id) WHERE n.suppress ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING), \
+         FROM news n CROSS JOIN LATERAL \
+             (SELECT tenant, recipient, sender FROM facteur.messages WHERE id = n.id LIMIT 1) m \
+         WHERE n.suppress ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING), \
      proven AS (INSERT INTO facteur.webhook_proofs AS p (account, attempt_started_at) \
          SELECT $16::text, max(coalesce(started_at, since)) FROM news WHERE source = 'callback' HAVING count(*) > 0 \
          ON CONFLICT (account) DO UPDATE SET received_at = clock_timestamp(), \
@@ -86,7 +94,8 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
      throttled AS (INSERT INTO facteur.breakers AS b (scope, key, state, reason, sentence, retry_at) \
          SELECT 'sender', m.sender, 'open', 'throttled', min(n.sentence), \
                 clock_timestamp() + max(n.rest_s) * interval '1 second' \
-         FROM news n JOIN facteur.messages m USING (id) WHERE n.rest_s IS NOT NULL AND m.sender IS NOT NULL \
+         FROM news n CROSS JOIN LATERAL (SELECT sender FROM facteur.messages WHERE id = n.id LIMIT 1) m \
+         WHERE n.rest_s IS NOT NULL AND m.sender IS NOT NULL \
          GROUP BY m.sender ORDER BY m.sender \
          ON CONFLICT (scope, key) DO UPDATE SET state = 'open', reason = excluded.reason, \
              sentence = excluded.sentence, retry_at = greatest(b.retry_at, excluded.retry_at), \
@@ -100,7 +109,7 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
 /// Jobs with more than one SID. Asked after the receipts are committed: whichever of two comes second sees both.
 const DOUBLES: &str = "SELECT i.id FROM unnest($1::uuid[]) AS i(id) \
      WHERE (SELECT count(DISTINCT s.sid) FROM ( \
-         SELECT sid FROM facteur.attempts WHERE job_id = i.id AND sid IS NOT NULL \
+         SELECT sid FROM (SELECT sid FROM facteur.attempts WHERE job_id = i.id OFFSET 0) AS a WHERE sid IS NOT NULL \
          UNION ALL SELECT sid FROM facteur.status_events WHERE job_id = i.id) AS s) > 1";
 
 /// What became of a receipt.

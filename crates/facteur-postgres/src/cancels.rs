@@ -36,10 +36,11 @@ const CANCEL_BULK: &str = "INSERT INTO facteur.bulk_cancels (bulk_id, reason, ac
 /// One chunk of a bulk, along its index.
 const CHUNK: &str = "WITH picked AS (SELECT id FROM facteur.messages \
          WHERE bulk_id IS NOT NULL AND bulk_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3), \
-     locked AS (SELECT j.id, j.status FROM facteur.jobs j JOIN picked USING (id) ORDER BY j.id FOR UPDATE OF j), \
+     locked AS (SELECT j.* FROM (SELECT id FROM picked ORDER BY id) p CROSS JOIN LATERAL \
+         (SELECT id, status FROM facteur.jobs WHERE id = p.id FOR UPDATE) j), \
      moved AS (UPDATE facteur.jobs j SET status = 'canceled', reason = 'canceled', sentence = $4, not_before = NULL, \
              due_at = NULL, waits_for = NULL, in_line_since = NULL, updated_at = clock_timestamp() \
-         FROM locked l WHERE j.id = l.id AND l.status = ANY ($5::text[]) RETURNING j.id) \
+         WHERE j.id = ANY (ARRAY(SELECT id FROM locked WHERE status = ANY ($5::text[]))) RETURNING j.id) \
      SELECT (SELECT id FROM picked ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM moved) AS canceled, \
          (SELECT count(*) FROM locked WHERE status IN ('sending', 'uncertain')) AS too_late, \
          (SELECT count(*) FROM locked WHERE status = ANY ($6::text[])) AS ended";
@@ -48,7 +49,7 @@ const BULK: &str = "SELECT count(*) FILTER (WHERE j.status = ANY ($2::text[])) A
          count(*) FILTER (WHERE j.status IN ('sending', 'uncertain')) AS too_late, \
          count(*) FILTER (WHERE j.status = ANY ($3::text[])) AS ended \
      FROM (SELECT id FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $1 ORDER BY id LIMIT $4) AS m \
-     JOIN facteur.jobs j USING (id)";
+     CROSS JOIN LATERAL (SELECT status FROM facteur.jobs WHERE id = m.id LIMIT 1) j";
 
 const OF_BULK: &str = "SELECT reason, actor FROM facteur.bulk_cancels WHERE bulk_id = (SELECT bulk_id FROM facteur.messages WHERE id = $1)";
 

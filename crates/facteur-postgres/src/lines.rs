@@ -39,15 +39,17 @@ const RELEASE: &str = "WITH room AS MATERIALIZED (SELECT greatest($4::int8 - cou
      locked AS (SELECT id, in_line_since, status = 'waiting' AS waits FROM facteur.jobs \
          WHERE waits_for = $1 AND lane = $2 \
          ORDER BY in_line_since LIMIT (SELECT least(free, $3::int8) FROM room) FOR UPDATE SKIP LOCKED), \
-     gone AS (UPDATE facteur.jobs j SET waits_for = NULL FROM locked l WHERE j.id = l.id AND NOT l.waits), \
+     gone AS (UPDATE facteur.jobs j SET waits_for = NULL \
+         WHERE j.id = ANY (ARRAY(SELECT id FROM locked WHERE NOT waits))), \
      moved AS (UPDATE facteur.jobs j SET waits_for = NULL, reason = $6, sentence = $7, not_before = NULL, \
              due_at = least(j.deadline, clock_timestamp() + $5::float8 * interval '1 second'), \
              updated_at = clock_timestamp() \
-         FROM locked l WHERE j.id = l.id AND l.waits RETURNING j.id, j.turn, j.lane, l.in_line_since), \
+         WHERE j.id = ANY (ARRAY(SELECT id FROM locked WHERE waits)) RETURNING j.id, j.turn, j.lane, j.in_line_since), \
      woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
          SELECT v.lane, 'jobs', 'send.' || v.lane, v.id, 'facteur.job.v1', \
                 m.headers || jsonb_build_object('facteur-turn', v.turn), m.document \
-         FROM moved v JOIN facteur.messages m USING (id) ORDER BY v.in_line_since, v.id) \
+         FROM moved v CROSS JOIN LATERAL (SELECT headers, document FROM facteur.messages WHERE id = v.id LIMIT 1) m \
+         ORDER BY v.in_line_since, v.id) \
      SELECT count(*) FROM locked";
 
 /// What the jobs of a line wait for.

@@ -39,9 +39,10 @@ const ATTEMPTS: &str = "SELECT number, started_at, duration_ms, outcome, code, h
          next_status, reason \
      FROM facteur.attempts WHERE job_id = $1 ORDER BY number LIMIT 1000";
 
-/// The index `jobs_due` holds exactly the rows that somebody must still look at.
-const OLDEST_WAITING: &str = "SELECT lane, extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS age_s \
-     FROM facteur.jobs WHERE due_at IS NOT NULL AND status IN ('waiting', 'retrying') GROUP BY lane";
+/// One row of the index `jobs_oldest` for each lane, however many wait.
+const OLDEST_WAITING: &str = "SELECT l.lane, extract(epoch FROM clock_timestamp() - j.created_at)::float8 AS age_s \
+     FROM unnest($1::text[]) AS l(lane) CROSS JOIN LATERAL (SELECT created_at FROM facteur.jobs \
+         WHERE lane = l.lane AND status IN ('waiting', 'retrying') ORDER BY created_at LIMIT 1) j";
 
 /// All that is known about a job: where it stands, what is sent, and what was tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -244,7 +245,7 @@ fn story_of_letters(id: JobId, dead_letters: Vec<LetterSummary>) -> Option<Story
 pub async fn oldest_waiting(database: &Database) -> Result<BTreeMap<Lane, Duration>, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(OLDEST_WAITING).await.map_err(classify)?;
-    let rows = client.query(&statement, &[]).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&Lane::ALL.map(Lane::as_str).to_vec()]).await.map_err(classify)?;
     let age =
         |row: &Row| Duration::try_from_secs_f64(row.get::<_, f64>("age_s").max(0.0)).unwrap_or_default();
     Ok(rows.iter().filter_map(|row| Some((Lane::from_name(row.get("lane"))?, age(row)))).collect())

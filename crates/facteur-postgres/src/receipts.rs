@@ -37,10 +37,11 @@ const WALK: &str = "WITH mark AS (SELECT walked_to, clock_timestamp() - $1::floa
          least(walked_to + $2::float8 * interval '1 second', until) AS high, until FROM mark), \
      seen AS MATERIALIZED (SELECT a.job_id, a.number, a.sid, a.created_at, a.twilio_status FROM facteur.attempts a \
          WHERE a.created_at >= (SELECT low FROM span) AND a.created_at < (SELECT high FROM span)), \
-     stuck AS MATERIALIZED (SELECT s.* FROM seen s JOIN facteur.jobs j ON j.id = s.job_id \
+     stuck AS MATERIALIZED (SELECT s.* FROM seen s CROSS JOIN LATERAL \
+             (SELECT status, reason FROM facteur.jobs WHERE id = s.job_id LIMIT 1) j \
          WHERE s.sid IS NOT NULL AND j.status = 'sent' AND j.reason NOT IN ('receipt_missing', 'deleted_at_twilio') \
            AND (s.twilio_status IS NULL OR s.twilio_status <> ALL ($3::text[])) \
-           AND NOT EXISTS (SELECT FROM facteur.missing_receipts m WHERE m.job_id = s.job_id) \
+           AND (SELECT count(*) FROM facteur.missing_receipts m WHERE m.job_id = s.job_id) = 0 \
          ORDER BY s.created_at LIMIT $4), \
      filed AS (INSERT INTO facteur.missing_receipts (job_id, attempt, sid, accepted_at, next_poll_at) \
          SELECT job_id, number, sid, created_at, created_at + $5::float8 * interval '1 second' FROM stuck \
@@ -95,13 +96,14 @@ pub async fn walk(
 /// What meanwhile was told by a callback, or is no job any more, is let go; the rest is pushed forward, so that nobody
 /// else asks for it while we do.
 const DUE: &str = "WITH due AS (SELECT m.job_id FROM facteur.missing_receipts m \
-         WHERE m.next_poll_at <= clock_timestamp() ORDER BY m.next_poll_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
+         WHERE m.next_poll_at <= (SELECT clock_timestamp()) ORDER BY m.next_poll_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
      judged AS MATERIALIZED (SELECT d.job_id, coalesce(j.status = 'sent', false) AS is_open \
-         FROM due d LEFT JOIN facteur.jobs j ON j.id = d.job_id), \
-     told AS (DELETE FROM facteur.missing_receipts m USING judged d WHERE m.job_id = d.job_id AND NOT d.is_open), \
+         FROM due d LEFT JOIN LATERAL (SELECT status FROM facteur.jobs WHERE id = d.job_id LIMIT 1) j ON true), \
+     told AS (DELETE FROM facteur.missing_receipts \
+         WHERE job_id = ANY (ARRAY(SELECT job_id FROM judged WHERE NOT is_open))), \
      claimed AS (UPDATE facteur.missing_receipts m \
          SET next_poll_at = clock_timestamp() + $2::float8 * interval '1 second' \
-         FROM judged d WHERE m.job_id = d.job_id AND d.is_open \
+         WHERE m.job_id = ANY (ARRAY(SELECT job_id FROM judged WHERE is_open)) \
          RETURNING m.job_id, m.attempt, m.sid, m.accepted_at) \
      SELECT c.*, extract(epoch FROM clock_timestamp() - c.accepted_at)::float8 AS age_s, \
             (SELECT count(*) FROM judged) AS judged FROM claimed c \
@@ -147,11 +149,12 @@ fn missing(row: &Row) -> Option<MissingReceipt> {
 
 const LOOK_LATER: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::float8[], $3::int4[]) \
          AS i(job_id, age_s, polls)), \
-     locked AS (SELECT m.job_id FROM facteur.missing_receipts m JOIN input USING (job_id) \
-         ORDER BY m.job_id FOR UPDATE OF m) \
+     locked AS (SELECT i.* FROM (SELECT * FROM input ORDER BY job_id) i CROSS JOIN LATERAL \
+         (SELECT job_id FROM facteur.missing_receipts WHERE job_id = i.job_id FOR UPDATE) m) \
      UPDATE facteur.missing_receipts m SET polls = m.polls + i.polls, \
          next_poll_at = m.accepted_at + i.age_s * interval '1 second' \
-     FROM locked JOIN input i USING (job_id) WHERE m.job_id = locked.job_id";
+     FROM locked l JOIN input i ON i.job_id = l.job_id AND i.age_s = l.age_s AND i.polls = l.polls \
+     WHERE m.job_id = l.job_id";
 
 /// When to look at a message again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,10 +186,11 @@ pub async fn look_later(database: &Database, looks: &[LookLater]) -> Result<(), 
 
 const CLOSE: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) \
          AS i(id, reason, sentence)), \
-     locked AS (SELECT j.id, j.status FROM facteur.jobs j JOIN input USING (id) ORDER BY j.id FOR UPDATE OF j), \
+     locked AS (SELECT j.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+         (SELECT id, status FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      closed AS (UPDATE facteur.jobs j SET reason = i.reason, sentence = i.sentence, updated_at = clock_timestamp() \
          FROM locked l JOIN input i USING (id) WHERE j.id = l.id AND l.status = 'sent' RETURNING j.id), \
-     forgotten AS (DELETE FROM facteur.missing_receipts m USING input i WHERE m.job_id = i.id) \
+     forgotten AS (DELETE FROM facteur.missing_receipts WHERE job_id = ANY ($1::uuid[])) \
      SELECT id FROM closed";
 
 /// Ends the wait for receipts, at most 1,000: the messages stay `sent`, with that reason. What a callback told in the

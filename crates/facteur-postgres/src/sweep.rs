@@ -31,9 +31,12 @@ impl Swept {
 }
 
 /// If an envelope is only late (a long queue), its next copy comes after twice the wait so far.
+///
+/// The clock is read by a SELECT of its own: as it goes on within a statement, no index is searched for a plain
+/// `clock_timestamp()`, but every row that is due some day is compared with it.
 const SWEEP: &str = concat!(
     "WITH due AS (SELECT id, status, turn, lane, deadline, attempt, updated_at AS claimed_at, due_at AS lease_until FROM facteur.jobs \
-         WHERE due_at <= clock_timestamp() AND ($4 OR status <> 'sending') \
+         WHERE due_at <= (SELECT clock_timestamp()) AND ($4 OR status <> 'sending') \
          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
      judged AS (SELECT d.*, CASE WHEN d.status = 'sending' THEN 'uncertain' \
          WHEN d.status NOT IN ('scheduled', 'waiting', 'retrying') THEN 'nothing' \
@@ -46,18 +49,20 @@ const SWEEP: &str = concat!(
                           2 * (clock_timestamp() - coalesce(j.not_before, j.updated_at))) END, \
              waits_for = CASE v.verdict WHEN 'woken' THEN j.waits_for END, \
              updated_at = CASE v.verdict WHEN 'woken' THEN j.updated_at ELSE clock_timestamp() END \
-         FROM judged v WHERE j.id = v.id), \
+         FROM due d JOIN judged v ON v.id = d.id AND v.turn = d.turn AND v.attempt = d.attempt WHERE j.id = d.id), \
      opened AS (",
     open_search!(
         "SELECT v.id, v.attempt, $5::text, m.recipient, v.claimed_at, greatest(v.claimed_at, v.lease_until), \
                 clock_timestamp() \
-         FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'uncertain'"
+         FROM judged v CROSS JOIN LATERAL (SELECT recipient FROM facteur.messages WHERE id = v.id LIMIT 1) m \
+         WHERE v.verdict = 'uncertain'"
     ),
     "), \
      woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
          SELECT v.lane, 'jobs', 'send.' || v.lane, v.id, 'facteur.job.v1', \
                 m.headers || jsonb_build_object('facteur-turn', v.turn), m.document \
-         FROM judged v JOIN facteur.messages m USING (id) WHERE v.verdict = 'woken') \
+         FROM judged v CROSS JOIN LATERAL (SELECT headers, document FROM facteur.messages WHERE id = v.id LIMIT 1) m \
+         WHERE v.verdict = 'woken') \
      SELECT count(*) FILTER (WHERE verdict = 'woken') AS woken, count(*) FILTER (WHERE verdict = 'expired') AS expired, \
             count(*) FILTER (WHERE verdict = 'uncertain') AS uncertain FROM judged"
 );

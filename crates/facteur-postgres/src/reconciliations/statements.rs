@@ -2,23 +2,31 @@
 
 use crate::rows::bury;
 
-pub(super) const TAKE: &str = "WITH picked AS (SELECT job_id FROM facteur.reconciliations WHERE next_check_at <= clock_timestamp() \
-         ORDER BY next_check_at LIMIT $1 FOR UPDATE SKIP LOCKED) \
-     UPDATE facteur.reconciliations r SET next_check_at = clock_timestamp() + $2::float8 * interval '1 second' \
-     FROM picked p JOIN facteur.messages m ON m.id = p.job_id WHERE r.job_id = p.job_id \
-     RETURNING r.job_id, r.recipient, m.channel, r.started_at, r.ended_at";
+pub(super) const TAKE: &str = "WITH picked AS (SELECT job_id FROM facteur.reconciliations WHERE next_check_at <= (SELECT clock_timestamp()) \
+         ORDER BY next_check_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
+     taken AS (UPDATE facteur.reconciliations r SET next_check_at = clock_timestamp() + $2::float8 * interval '1 second' \
+         WHERE r.job_id = ANY (ARRAY(SELECT job_id FROM picked)) \
+         RETURNING r.job_id, r.recipient, r.started_at, r.ended_at) \
+     SELECT t.*, m.channel FROM taken t \
+     CROSS JOIN LATERAL (SELECT channel FROM facteur.messages WHERE id = t.job_id LIMIT 1) m";
 
 /// Twins are attempts with the same recipient and text that were, or are, under way at the same time and of which it is
 /// not known what became of them: other searches that are open or ended in `held`, and claims (their leases end within
 /// a minute, which is how the index on `due_at` finds them).
-pub(super) const KNOWN: &str = "WITH mine AS (SELECT r.*, m.channel, m.text, m.category FROM facteur.reconciliations r \
-         JOIN facteur.messages m ON m.id = r.job_id WHERE r.job_id = ANY ($1::uuid[])), \
-     sending AS MATERIALIZED (SELECT m.id, m.recipient, m.channel, m.text, j.updated_at \
-         FROM facteur.jobs j JOIN facteur.messages m USING (id) \
-         WHERE j.due_at <= clock_timestamp() + interval '61 seconds' AND j.status = 'sending'), \
-     callbacks AS (SELECT p.account, p.attempt_started_at, NOT EXISTS (SELECT FROM facteur.attempts a \
-             WHERE a.created_at > p.attempt_started_at AND a.started_at > p.attempt_started_at AND a.sid IS NOT NULL \
-               AND a.created_at <= clock_timestamp() - $3::float8 * interval '1 second') AS are_arriving \
+///
+/// Callbacks are taken to arrive unless a message that was accepted long enough ago has not been called back. `OFFSET 0`
+/// keeps the question for a SID away from the index over SIDs, which would serve it by reading all of the table.
+pub(super) const KNOWN: &str = "WITH mine AS (SELECT r.*, m.channel, m.text, m.category FROM unnest($1::uuid[]) AS i(id) \
+         CROSS JOIN LATERAL (SELECT * FROM facteur.reconciliations WHERE job_id = i.id LIMIT 1) r \
+         CROSS JOIN LATERAL (SELECT channel, text, category FROM facteur.messages WHERE id = i.id LIMIT 1) m), \
+     sending AS MATERIALIZED (SELECT j.id, m.recipient, m.channel, m.text, j.updated_at \
+         FROM facteur.jobs j CROSS JOIN LATERAL \
+             (SELECT recipient, channel, text FROM facteur.messages WHERE id = j.id LIMIT 1) m \
+         WHERE j.due_at <= (SELECT clock_timestamp() + interval '61 seconds') AND j.status = 'sending'), \
+     callbacks AS (SELECT p.account, p.attempt_started_at, NOT EXISTS (SELECT FROM \
+             (SELECT a.sid, a.started_at FROM facteur.attempts a WHERE a.created_at > p.attempt_started_at \
+                  AND a.created_at <= (SELECT clock_timestamp() - $3::float8 * interval '1 second') OFFSET 0) a \
+             WHERE a.sid IS NOT NULL AND a.started_at > p.attempt_started_at) AS are_arriving \
          FROM facteur.webhook_proofs p WHERE p.account IN (SELECT account FROM mine)) \
      SELECT r.job_id, r.attempt, r.recipient, r.channel, r.text, r.category, r.started_at, r.ended_at, r.searched_s, \
             r.checks, r.was_clear, r.later_listed, \
@@ -29,7 +37,8 @@ pub(super) const KNOWN: &str = "WITH mine AS (SELECT r.*, m.channel, m.text, m.c
             coalesce(c.are_arriving, false) AS callbacks_arrive, \
             EXISTS (SELECT FROM facteur.breakers b WHERE b.scope = 'integration' AND b.key = r.account \
                     AND b.state = 'open') AS breaker_open, \
-            EXISTS (SELECT FROM facteur.reconciliations o JOIN facteur.messages m ON m.id = o.job_id \
+            EXISTS (SELECT FROM facteur.reconciliations o CROSS JOIN LATERAL \
+                        (SELECT channel, text FROM facteur.messages WHERE id = o.job_id LIMIT 1) m \
                     WHERE o.account = r.account AND o.recipient = r.recipient AND o.job_id <> r.job_id \
                       AND (o.closed_at IS NULL OR o.verdict = 'held') AND m.channel = r.channel \
                       AND m.text IS NOT DISTINCT FROM r.text \
@@ -38,7 +47,8 @@ pub(super) const KNOWN: &str = "WITH mine AS (SELECT r.*, m.channel, m.text, m.c
             OR EXISTS (SELECT FROM sending s WHERE s.id <> r.job_id AND s.recipient = r.recipient \
                        AND s.channel = r.channel AND s.text IS NOT DISTINCT FROM r.text \
                        AND s.updated_at <= r.ended_at + $2::float8 * interval '1 second') AS has_twin \
-     FROM mine r JOIN facteur.jobs j ON j.id = r.job_id LEFT JOIN callbacks c ON c.account = r.account";
+     FROM mine r CROSS JOIN LATERAL (SELECT status, attempt, lane, failures, parks, deadline FROM facteur.jobs \
+         WHERE id = r.job_id LIMIT 1) j LEFT JOIN callbacks c ON c.account = r.account";
 
 pub(super) const SIDS: &str = "SELECT sid, started_at FROM facteur.attempts WHERE sid = ANY ($1::text[])";
 

@@ -3,27 +3,131 @@
 
 use std::time::Duration;
 
-use facteur_core::ids::Turn;
+use facteur_core::hold::Hold;
+use facteur_core::ids::{AttemptNumber, Turn};
 use facteur_core::ledger::{Claim, ClaimRequest, Settlement};
-use facteur_core::reason::ReasonCode;
-use facteur_core::status::Status;
-use facteur_postgres::{PostgresConfig, Store, connect};
+use facteur_core::reason::{Reason, ReasonCode};
+use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
+use facteur_core::status::{Status, TwilioStatus};
+use facteur_postgres::receipts::LookLater;
+use facteur_postgres::{
+    Callbacks, Database, PostgresConfig, Store, cancels, connect, lines, messages, receipts, reconciliations,
+    sweep,
+};
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, token};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
 
-const TABLES: [&str; 5] = ["jobs", "messages", "attempts", "dead_letters", "suppressions"];
+const TABLES: [&str; 8] = [
+    "jobs",
+    "messages",
+    "attempts",
+    "dead_letters",
+    "suppressions",
+    "status_events",
+    "reconciliations",
+    "missing_receipts",
+];
 
 /// The lines of a plan that read a table without a condition on one of its indexes.
 fn read_whole(plan: &[String]) -> Vec<String> {
     let reads = |line: &str| TABLES.iter().any(|table| line.contains(&format!(" on {table} ")));
     let next = plan.iter().skip(1).map(String::as_str).chain([""]);
-    let whole = plan.iter().zip(next).filter(|(line, next)| {
-        line.contains(" Scan ")
-            && reads(line)
-            && !next.contains("Index Cond:")
-            && !next.contains("Recheck Cond:")
-    });
+    let whole = plan
+        .iter()
+        .zip(next)
+        .filter(|(line, next)| line.contains(" Scan ") && reads(line) && !is_narrow(next));
     whole.map(|(line, _)| line.trim().to_owned()).collect()
+}
+
+/// Whether a condition leaves rows out: all that an index holds of a column that may be NULL is `IS NOT NULL`.
+fn is_narrow(line: &str) -> bool {
+    let condition = line.split_once("Index Cond:").or_else(|| line.split_once("Recheck Cond:"));
+    condition.is_some_and(|(_, condition)| !condition.trim().ends_with(" IS NOT NULL)"))
+}
+
+/// The statements that one connection has prepared, and what each plan reads whole.
+async fn whole_reads(database: &Database, when: &str) -> (usize, Vec<String>) {
+    let client = database.client().await.unwrap();
+    let query = "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements \
+                 WHERE statement LIKE '%facteur.%' AND statement NOT LIKE '%pg_prepared%'";
+    let prepared = client.query(query, &[]).await.unwrap();
+    let mut found = Vec::new();
+    for statement in &prepared {
+        let (name, text, parameters): (String, String, i32) =
+            (statement.get(0), statement.get(1), statement.get(2));
+        let nulls = vec!["NULL"; usize::try_from(parameters).unwrap()].join(", ");
+        let arguments = if parameters == 0 { String::new() } else { format!("({nulls})") };
+        let plan = client.query(&format!("EXPLAIN EXECUTE {name}{arguments}"), &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();
+        let reads = read_whole(&plan);
+        if !reads.is_empty() {
+            found.push(format!("{when}: {reads:?} by {text}\n{}", plan.join("\n")));
+        }
+    }
+    (prepared.len(), found)
+}
+
+/// Jobs of all kinds, most of them ended, some of them in a line whose deadline is far.
+const MANY: &str = "INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, attempt, due_at, deadline, waits_for, \
+         in_line_since) \
+     SELECT gen_random_uuid(), '\\x01', 'default', 'normal', \
+            CASE WHEN n % 4 = 0 THEN 'waiting' ELSE 'sent' END, 'accepted', 1, \
+            CASE WHEN n % 4 = 0 THEN now() + interval '1 day' END, now() + interval '1 day', \
+            CASE WHEN n % 4 = 0 THEN 'pause:tenant:default' END, CASE WHEN n % 4 = 0 THEN now() END \
+     FROM generate_series(1, 8000) AS n; \
+     INSERT INTO facteur.messages (id, tenant, lane, category, channel, recipient, sender, segments, document, headers, bulk_id) \
+     SELECT id, 'default', 'normal', 'marketing', 'sms', '+33612345678', '+15005550006', 1, '{}', '{}', gen_random_uuid() \
+     FROM facteur.jobs ON CONFLICT DO NOTHING; \
+     INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, sid, next_status, reason) \
+     SELECT id, 1, gen_random_uuid(), now(), 1, 'accepted', 'SM' || replace(id::text, '-', ''), 'sent', 'accepted' \
+     FROM facteur.jobs ON CONFLICT DO NOTHING; \
+     INSERT INTO facteur.status_events (job_id, attempt, sid, twilio_status, source) \
+     SELECT job_id, 1, sid, 'sent', 'callback' FROM facteur.attempts WHERE sid IS NOT NULL ON CONFLICT DO NOTHING; \
+     INSERT INTO facteur.missing_receipts (job_id, attempt, sid, accepted_at, next_poll_at) \
+     SELECT job_id, 1, sid, now(), now() + interval '1 day' FROM facteur.attempts WHERE sid IS NOT NULL ON CONFLICT DO NOTHING; \
+     INSERT INTO facteur.reconciliations (job_id, attempt, account, recipient, started_at, ended_at, next_check_at) \
+     SELECT id, 1, 'AC' || id, '+33612345678', now(), now(), now() + interval '1 day' FROM facteur.jobs ON CONFLICT DO NOTHING; \
+     VACUUM ANALYZE";
+
+#[tokio::test]
+async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
+    let fixture = Fixture::new().await;
+    fixture.sql("VACUUM ANALYZE").await;
+    let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
+    let row = row();
+    let number = fixture.yours(&row, 1).await.number;
+    fixture.store.record(record(&row, 1, number, accepted(1))).await.unwrap();
+
+    let callbacks = Callbacks::start(database.clone(), ACCOUNT);
+    for sid in [sid(1), sid(2)] {
+        let (attempt, status) = (AttemptNumber(1), ReceiptStatus::Known(TwilioStatus::Sent));
+        let receipt =
+            Receipt { job_id: row.id, attempt, sid, status, code: None, source: ReceiptSource::Callback };
+        callbacks.apply(receipt).await.unwrap();
+    }
+    sweep(&database, ACCOUNT, true).await.unwrap();
+    reconciliations::take(&database).await.unwrap();
+    reconciliations::known(&database, &[row.id]).await.unwrap();
+    let (patience, span) = (Duration::ZERO, Duration::from_hours(1));
+    receipts::walk(&database, patience, patience, span).await.unwrap();
+    receipts::take_due(&database, 10).await.unwrap();
+    let later = LookLater { job_id: row.id, age: span, was_answered: true };
+    receipts::look_later(&database, &[later]).await.unwrap();
+    let reason = Reason::new(ReasonCode::ReceiptMissing, "because");
+    receipts::close(&database, &[(row.id, reason)]).await.unwrap();
+    cancels::cancel_bulk(&database, row.id.0, "why", "who").await.unwrap();
+    cancels::preview_bulk(&database, row.id.0).await.unwrap();
+    let hold = Hold::parse("pause:tenant:default").unwrap();
+    lines::release(&database, &hold, 10).await.unwrap();
+    messages::oldest_waiting(&database).await.unwrap();
+
+    let (prepared, mut found) = whole_reads(&database, "planned on empty tables").await;
+    assert!(prepared >= 14, "only {prepared} statements were looked at");
+    for statement in MANY.split(';') {
+        fixture.sql(statement).await;
+    }
+    found.extend(whole_reads(&database, "planned on filled tables").await.1);
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
 
 #[tokio::test]
