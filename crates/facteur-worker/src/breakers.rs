@@ -1,5 +1,5 @@
 //! The breakers as this worker sees them: asked before every call, told after every call, and kept in step with the
-//! rows that all workers share by [`probe`](crate::probe).
+//! rows that all workers share by `probe.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
