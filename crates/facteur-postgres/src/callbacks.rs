@@ -5,7 +5,7 @@
 //! down, writes the attempt if our own record has not come yet, and moves the job as far as the table of transitions
 //! allows. A receipt is proof that Twilio has the message, so it ends a search for evidence and a dead letter.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use facteur_core::ids::JobId;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::{BatchOperation, Batcher, BatcherConfig, SubmitError};
 use crate::pool::{Client, Database};
+use crate::rows::by_id;
 
 /// A statement that takes longer is repeated; its effects are the same.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -183,7 +184,7 @@ impl BatchOperation for ApplyOperation {
         let mut parameters = columns.parameters();
         parameters.push(&self.account);
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-        let found: HashMap<Uuid, &Row> = rows.iter().map(|row| (row.get("id"), row)).collect();
+        let found = by_id(&rows);
         let doubles = doubles(&client, &rows).await?;
         let answer = |item: &Receipt| match found.get(&item.job_id.0) {
             None => Applied::Unknown,
