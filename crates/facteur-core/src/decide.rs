@@ -34,12 +34,14 @@ pub enum Decision {
         /// Whether the recipient is to be suppressed.
         suppress: bool,
     },
-    /// Another attempt after a counted failure.
+    /// Another attempt after one that failed.
     Retry {
         /// How long to wait.
         delay: Duration,
         /// Why.
         reason: Reason,
+        /// Whether it counts as a failure. What Twilio certainly never took does not: an outage costs no tries.
+        is_counted: bool,
     },
     /// Another attempt after a wait that is nobody's failure.
     Park {
@@ -90,11 +92,10 @@ impl Decision {
             Self::Finish { status, reason, suppress } => {
                 Next { status, reason, wait: None, suppress, hold: None }
             }
-            Self::Retry { delay, reason } => Next {
+            Self::Retry { delay, reason, is_counted } => Next {
                 status: Status::Retrying,
-                // What Twilio certainly never took is nobody's failure: an outage costs no tries.
-                wait: wait(delay, reason.code != Code::NotTaken),
                 reason,
+                wait: wait(delay, is_counted),
                 suppress: false,
                 hold: None,
             },
@@ -176,8 +177,7 @@ pub fn try_again(
     draw: Draw,
 ) -> Decision {
     let again = Again { schedule, history, now, draw };
-    let delay = schedule.delay(history.parks.saturating_add(1), draw, None);
-    again.expire_unless_before_deadline(delay, reason, |delay, reason| Decision::Retry { delay, reason })
+    again.wait(reason, None, |delay, reason| Decision::Retry { delay, reason, is_counted: false })
 }
 
 fn refused(code: Option<u32>, http_status: u16, sentence: String, again: &Again<'_>) -> Decision {
@@ -223,12 +223,26 @@ impl Again<'_> {
             return Decision::Bury(Reason::new(Code::RetriesExhausted, sentence));
         }
         let delay = self.schedule.delay(failures, self.draw, None);
-        self.expire_unless_before_deadline(delay, reason, |delay, reason| Decision::Retry { delay, reason })
+        self.expire_unless_before_deadline(delay, reason, |delay, reason| Decision::Retry {
+            delay,
+            reason,
+            is_counted: true,
+        })
     }
 
     fn park(&self, reason: Reason, at_least: Option<Duration>) -> Decision {
+        self.wait(reason, at_least, |delay, reason| Decision::Park { delay, reason })
+    }
+
+    /// A wait that is not counted: it grows with those in a row before it.
+    fn wait(
+        &self,
+        reason: Reason,
+        at_least: Option<Duration>,
+        decide: impl FnOnce(Duration, Reason) -> Decision,
+    ) -> Decision {
         let delay = self.schedule.delay(self.history.parks.saturating_add(1), self.draw, at_least);
-        self.expire_unless_before_deadline(delay, reason, |delay, reason| Decision::Park { delay, reason })
+        self.expire_unless_before_deadline(delay, reason, decide)
     }
 
     fn expire_unless_before_deadline(

@@ -73,7 +73,7 @@ fn sent() -> Next {
 
 fn not_taken(delay: Duration) -> Next {
     let reason = Reason::new(ReasonCode::NotTaken, "because");
-    Decision::Retry { delay, reason }.into_next(Duration::from_secs(1))
+    Decision::Retry { delay, reason, is_counted: false }.into_next(Duration::from_secs(1))
 }
 
 #[tokio::test]
