@@ -140,7 +140,7 @@ async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_
     let (first, second) = (row(), row());
     let mut numbers = Vec::new();
     for (row, number) in [(&first, 1), (&second, 2), (&second, 2)] {
-        let request = ClaimRequest { row: row.clone(), token: token(number) };
+        let request = ClaimRequest { row: row.clone(), token: token(number), is_budgeted: false };
         let Claim::Yours(attempt) = store.claim(request).await.unwrap() else { panic!("not ours") };
         numbers.push(attempt.number);
     }
