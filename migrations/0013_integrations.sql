@@ -1,0 +1,1 @@
+-- Integrations: accounts at Twilio, one or several for a tenant.
