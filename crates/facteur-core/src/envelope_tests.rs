@@ -382,7 +382,8 @@ fn an_escaped_backslash_before_u0000_is_no_nul() {
 
 #[test]
 fn a_national_number_is_read_by_its_tenants_country_once_and_by_the_envelopes_ever_after() {
-    let body = r#"{"id":"0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f11","tenant":"acme","to":"0612345678","body":"x"}"#;
+    let body =
+        r#"{"id":"0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f11","tenant":"acme","to":"0612345678","body":"x"}"#;
     let mut content = EnvelopeContent {
         body: body.into(),
         routing_key: "send.normal".to_owned(),

@@ -186,10 +186,13 @@ fn marketing() -> Job {
 #[test]
 fn marketing_waits_for_the_day_if_it_lives_that_long_and_is_told_when_the_night_begins() {
     let (hour, day) = (3_600, 86_400);
-    let Verdict::Pass(ready) = admit(&marketing(), quiet_facts(), at(day), at(0)) else { panic!("it is day") };
+    let Verdict::Pass(ready) = admit(&marketing(), quiet_facts(), at(day), at(0)) else {
+        panic!("it is day")
+    };
     // Twenty in Paris.
     assert_eq!(ready.quiet_from, Some(at(11 * hour)));
-    let Verdict::Wait(until, reason, _) = admit(&marketing(), quiet_facts(), at(3 * day), at(11 * hour)) else {
+    let Verdict::Wait(until, reason, _) = admit(&marketing(), quiet_facts(), at(3 * day), at(11 * hour))
+    else {
         panic!("it is night")
     };
     assert_eq!((until, reason.code), (at(23 * hour), Code::QuietHours));

@@ -152,9 +152,10 @@ impl Hold {
             Self::Pause(scope) => {
                 Reason::new(ReasonCode::Paused, format!("the {} {} is paused", scope.kind(), scope.key()))
             }
-            Self::Budget(tenant) => {
-                Reason::new(ReasonCode::BudgetExceeded, format!("the segments of {tenant} are spent for today"))
-            }
+            Self::Budget(tenant) => Reason::new(
+                ReasonCode::BudgetExceeded,
+                format!("the segments of {tenant} are spent for today"),
+            ),
         }
     }
 }

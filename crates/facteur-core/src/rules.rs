@@ -86,7 +86,8 @@ pub fn window_closed(
     let heard_at = last_inbound_at?;
     let closes_at = heard_at.checked_add(CONVERSATION_WINDOW).unwrap_or(Timestamp::MAX);
     (closes_at <= now).then(|| {
-        let sentence = format!("the contact wrote last at {heard_at:.0}; free text was taken until {closes_at:.0}");
+        let sentence =
+            format!("the contact wrote last at {heard_at:.0}; free text was taken until {closes_at:.0}");
         Reason::new(Code::WindowClosed, sentence)
     })
 }

@@ -196,9 +196,11 @@ fn countries_and_budgets_refuse_with_their_codes() {
     for (rules, number, segments, expected) in rows {
         let found = rules.refusal(&to(number), segments);
         assert_eq!(found.as_ref().map(|(_, reason)| reason.code), expected, "{number} {segments}");
-        assert!(found.is_none_or(|(status, reason)| {
-            status == Status::Dead && !reason.sentence.contains(number)
-        }));
+        assert!(
+            found.is_none_or(|(status, reason)| {
+                status == Status::Dead && !reason.sentence.contains(number)
+            })
+        );
     }
 }
 

@@ -47,7 +47,8 @@ const ROOM: &str = "SELECT t.segments_per_day - coalesce((SELECT u.segments FROM
              ORDER BY l.nth LIMIT 1) AS head \
      FROM facteur.tenants t WHERE t.slug = $1 AND t.segments_per_day IS NOT NULL";
 
-const USAGE: &str = "SELECT day, segments FROM facteur.tenant_usage WHERE tenant = $1 ORDER BY day DESC LIMIT $2";
+const USAGE: &str =
+    "SELECT day, segments FROM facteur.tenant_usage WHERE tenant = $1 ORDER BY day DESC LIMIT $2";
 
 /// A counter of one tenant's day.
 struct Day {

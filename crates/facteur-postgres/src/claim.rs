@@ -7,13 +7,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use facteur_core::Timestamp;
 use facteur_core::hold::{Hold, Scope};
 use facteur_core::ids::{AttemptNumber, JobId, Turn};
 use facteur_core::ledger::{Attempt, Claim, ClaimRequest, JobRow};
 use facteur_core::limits::CLAIM_LEASE;
 use facteur_core::status::Status;
-use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
 use uuid::Uuid;
 

@@ -114,8 +114,7 @@ impl Directory {
         let snapshot = self.current().await;
         let paused = || subject.scopes().find(|scope| snapshot.pauses.contains(scope)).map(Hold::Pause);
         let pause = if snapshot.pauses.is_empty() { None } else { paused() };
-        let is_spent =
-            || snapshot.tenants.get(subject.tenant.as_str()).is_some_and(|tenant| tenant.is_spent);
+        let is_spent = || snapshot.tenants.get(subject.tenant.as_str()).is_some_and(|tenant| tenant.is_spent);
         pause.or_else(|| is_spent().then(|| Hold::Budget(subject.tenant.clone())))
     }
 
@@ -185,7 +184,8 @@ async fn load(database: &Database) -> Result<Snapshot, BatchFailure> {
     let statement = client.prepare_cached(LOAD).await.map_err(classify)?;
     let rows = client.query(&statement, &[&ROWS_MAX, &CANCELS_DAYS]).await.map_err(classify)?;
     let tenants = tenants::load(&client, ROWS_MAX).await?;
-    let country = |(slug, entry): &(String, tenants::Entry)| Some((slug.clone(), entry.rules.default_country?));
+    let country =
+        |(slug, entry): &(String, tenants::Entry)| Some((slug.clone(), entry.rules.default_country?));
     let countries = Arc::new(tenants.iter().filter_map(country).collect());
     let mut snapshot = Snapshot { tenants: tenants.into_iter().collect(), countries, ..Snapshot::default() };
     rows.iter().for_each(|row| snapshot.add(row));

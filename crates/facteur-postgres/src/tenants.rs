@@ -7,8 +7,9 @@ use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
 use facteur_core::phone::Country;
 use facteur_core::rules::TenantRules;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Json, ToSql};
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::{Client, Database};
@@ -29,7 +30,9 @@ const LIST: &str = "SELECT slug, weight, countries_allowed, segments_per_day, qu
          time_zone, changed_by, updated_at FROM facteur.tenants ORDER BY slug LIMIT $1";
 
 /// What is not given stays; a flag before a value that may be NULL says whether it is given.
-const SET: &str = "INSERT INTO facteur.tenants AS t (slug, weight, countries_allowed, segments_per_day, quiet_hours, \
+const SET: &str = "WITH told AS (INSERT INTO facteur.audit_log (tenant, actor, action, details) \
+         VALUES ($1, $13, 'tenant_changed', $14::jsonb)) \
+     INSERT INTO facteur.tenants AS t (slug, weight, countries_allowed, segments_per_day, quiet_hours, \
          language, default_country, time_zone, changed_by) \
      VALUES ($1, coalesce($2::int4, 1), $4::text[], $6::int4, coalesce($7::bool, false), $9::text, $11::text, \
              coalesce($12::text, 'UTC'), $13) \
@@ -138,7 +141,8 @@ pub async fn set(
     let segments = change.segments_per_day.flatten().and_then(|segments| i32::try_from(segments).ok());
     let language = change.language.as_ref().and_then(Option::as_deref);
     let country = change.default_country.flatten().map(|country| country.to_string());
-    let parameters: [&(dyn ToSql + Sync); 13] = [
+    let told = Json(told(change));
+    let parameters: [&(dyn ToSql + Sync); 14] = [
         &tenant.as_str(),
         &change.weight,
         &change.countries_allowed.is_some(),
@@ -152,6 +156,7 @@ pub async fn set(
         &country,
         &change.time_zone,
         &actor,
+        &told,
     ];
     let client = database.client().await?;
     let statement = client.prepare_cached(SET).await.map_err(classify)?;
@@ -178,6 +183,25 @@ fn check(change: &TenantChange) -> Result<(), BatchFailure> {
         return refuse("name at least one country, or allow all of them; a pause stops a tenant".to_owned());
     }
     Ok(())
+}
+
+/// The change, for the audit log.
+fn told(change: &TenantChange) -> serde_json::Map<String, Value> {
+    let code = |country: &Country| json!(country.as_str());
+    let codes = |countries: &Vec<Country>| countries.iter().map(code).collect::<Value>();
+    let entries = [
+        ("weight", change.weight.map(|weight| json!(weight))),
+        (
+            "countries_allowed",
+            change.countries_allowed.as_ref().map(|given| json!(given.as_ref().map(codes))),
+        ),
+        ("segments_per_day", change.segments_per_day.map(|given| json!(given))),
+        ("quiet_hours", change.quiet_hours.map(|given| json!(given))),
+        ("language", change.language.as_ref().map(|given| json!(given))),
+        ("default_country", change.default_country.as_ref().map(|given| json!(given.as_ref().map(code)))),
+        ("time_zone", change.time_zone.as_ref().map(|given| json!(given))),
+    ];
+    entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 fn unset(tenant: &Tenant) -> TenantSettings {
@@ -232,7 +256,9 @@ fn entry(row: &Row) -> Entry {
     let parse = |code: &str| Country::parse(code).ok();
     let rules = TenantRules {
         countries_allowed: countries.map(|codes| codes.into_iter().filter_map(parse).collect()),
-        segments_per_day: row.get::<_, Option<i32>>("segments_per_day").and_then(|most| u32::try_from(most).ok()),
+        segments_per_day: row
+            .get::<_, Option<i32>>("segments_per_day")
+            .and_then(|most| u32::try_from(most).ok()),
         has_quiet_hours: row.get("quiet_hours"),
         language: row.get("language"),
         default_country: row.get::<_, Option<&str>>("default_country").and_then(parse),

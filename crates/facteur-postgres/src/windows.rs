@@ -12,7 +12,8 @@ const HEARD: &str = "INSERT INTO facteur.conversation_windows AS w (sender, cont
      ON CONFLICT (sender, contact) DO UPDATE SET last_inbound_at = excluded.last_inbound_at \
      WHERE w.last_inbound_at < excluded.last_inbound_at";
 
-const LAST: &str = "SELECT last_inbound_at FROM facteur.conversation_windows WHERE sender = $1 AND contact = $2";
+const LAST: &str =
+    "SELECT last_inbound_at FROM facteur.conversation_windows WHERE sender = $1 AND contact = $2";
 
 /// Notes that a contact wrote to a sender (`whatsapp:+…`, or a Messaging Service) at this instant.
 ///

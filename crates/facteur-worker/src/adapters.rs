@@ -106,7 +106,13 @@ impl Ports for LanePorts {
         let rules = self.directory.rules_of(&job.tenant).await;
         let template = match &job.content {
             Content::Template { name, language, .. } if stored.text.is_none() => {
-                let find = || self.templates.find(job.tenant.as_str(), name, language.as_deref().or(rules.language.as_deref()));
+                let find = || {
+                    self.templates.find(
+                        job.tenant.as_str(),
+                        name,
+                        language.as_deref().or(rules.language.as_deref()),
+                    )
+                };
                 wait_out(&self.closing, find).await?.map(|found| found.text)
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,

@@ -58,12 +58,8 @@ impl<P: Ports> Life<P> {
     ) -> Result<End, PortError> {
         metrics::parked(reason.code);
         let wait = Some(wait_for(at, now));
-        self.settle(
-            content,
-            row,
-            Next { status: Status::Waiting, reason, wait, suppress: false, hold: None },
-        )
-        .await
+        self.settle(content, row, Next { status: Status::Waiting, reason, wait, suppress: false, hold: None })
+            .await
     }
 
     pub(crate) async fn refuse(
