@@ -235,7 +235,7 @@ async fn a_window_is_as_old_as_the_latest_message_in_whatever_order_they_come() 
     let (sender, contact) = (Sender::parse("whatsapp:+14155238886").unwrap(), row().recipient.number);
     let find = async || windows::last_inbound(&fixture.database, &sender, &contact).await.unwrap();
     assert_eq!(find().await, None);
-    let at = |seconds| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+    let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
     for (heard_at, latest) in [(at(10), at(10)), (at(5), at(10)), (at(20), at(20))] {
         windows::heard(&fixture.database, &sender, &contact, heard_at).await.unwrap();
         assert_eq!(find().await, Some(latest));
