@@ -75,6 +75,9 @@ pub struct ClaimRequest {
     pub row: JobRow,
     /// Drawn for this claim alone. A repeated request with the same token gets the same answer.
     pub token: ClaimToken,
+    /// Whether the tenant has a budget: then the claim counts the segments, once for each job, and is granted only if
+    /// they fit into the day.
+    pub is_budgeted: bool,
 }
 
 /// The database's answer.
@@ -99,7 +102,8 @@ pub enum Claim {
     Conflict,
     /// The claim itself ended the job, for this reason (`suppressed`, `expired`, `canceled`): nothing to do.
     Ended(Status),
-    /// A pause keeps it back, from the instant on at which it was committed: the job belongs into that line.
+    /// A pause keeps it back, from the instant on at which it was committed, or the day's budget is spent: the job
+    /// belongs into that line.
     Held(Hold),
 }
 

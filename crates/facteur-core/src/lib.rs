@@ -28,6 +28,7 @@ pub mod reason;
 pub mod receipt;
 pub mod receipts;
 pub mod reconcile;
+pub mod rules;
 pub mod schedule;
 pub mod segments;
 pub mod sender;

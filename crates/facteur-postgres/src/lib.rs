@@ -5,6 +5,7 @@ mod backoff_policy;
 mod batch_error;
 mod batcher;
 pub mod breakers;
+pub mod budgets;
 mod callbacks;
 pub mod cancels;
 mod claim;
@@ -33,7 +34,9 @@ mod store;
 pub mod suppressions;
 mod sweep;
 mod templates;
+pub mod tenants;
 mod tls;
+pub mod windows;
 mod words;
 pub mod workers;
 

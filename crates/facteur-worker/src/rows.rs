@@ -2,7 +2,7 @@
 
 use facteur_core::Timestamp;
 use facteur_core::envelope::{
-    EnvelopeContent, HEADER_ENQUEUED_AT_MS, HEADER_TURN, HeaderValue, WakeUp, headers_to_keep,
+    EnvelopeContent, HEADER_COUNTRY, HEADER_ENQUEUED_AT_MS, HEADER_TURN, HeaderValue, WakeUp, headers_to_keep,
 };
 use facteur_core::gate::Ready;
 use facteur_core::ids::Turn;
@@ -21,6 +21,7 @@ pub(crate) fn job_row(
     // A job of unknown age ages from its first envelope on, also while it goes round in the ladder.
     let aged_from = wake_up.enqueued_at.unwrap_or(now);
     headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from.as_millisecond()));
+    headers.insert(HEADER_COUNTRY.to_owned(), HeaderValue::Text(wake_up.country.to_string()));
     let job = &wake_up.job;
     JobRow {
         id: job.id,

@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::exit::Exit;
 
 mod control;
+mod tenants;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -88,6 +90,9 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Shows and changes what tenants set: countries, budget, quiet hours, weight, language, country, time zone.
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.

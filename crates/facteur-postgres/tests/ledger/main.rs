@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod breakers;
+mod budgets;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]

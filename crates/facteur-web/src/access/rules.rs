@@ -19,7 +19,15 @@ pub(crate) enum Permission {
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
     const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
-    &[("GET", "/v1/whoami", Any)]
+    &[
+        ("GET", "/v1/suppressions", Read),
+        ("POST", "/v1/suppressions", Send),
+        ("DELETE", "/v1/suppressions/{number}", Admin),
+        ("GET", "/v1/tenants/{slug}", Read),
+        ("PATCH", "/v1/tenants/{slug}", Admin),
+        ("GET", "/v1/tenants/{slug}/usage", Read),
+        ("GET", "/v1/whoami", Any),
+    ]
 };
 
 /// What a route takes; `None` if it is not in the table.

@@ -1,5 +1,7 @@
 //! The canonical API.
 
+mod suppressions;
+mod tenants;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +11,12 @@ use crate::state::App;
 
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(whoami::read))
+    OpenApiRouter::new()
+        .routes(routes!(whoami::read))
+        .routes(routes!(tenants::read, tenants::change))
+        .routes(routes!(tenants::usage))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.

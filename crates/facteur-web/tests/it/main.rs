@@ -9,4 +9,8 @@ mod server;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
+mod suppressions;
+#[cfg(test)]
+mod tenants;
+#[cfg(test)]
 mod throughput;

@@ -267,7 +267,16 @@ impl World {
             _ => None,
         };
         let hold = self.heard_pause().then_some(PAUSE);
-        Facts { sender, sender_owner, template, stored_text, hold, is_canceled: false }
+        Facts {
+            sender,
+            sender_owner,
+            template,
+            stored_text,
+            hold,
+            is_canceled: false,
+            rules: std::sync::Arc::default(),
+            last_inbound_at: None,
+        }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {
