@@ -1,5 +1,7 @@
 //! The canonical API.
 
+mod audit;
+mod keys;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +11,11 @@ use crate::state::App;
 
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(whoami::read))
+    OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(whoami::read))
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.
