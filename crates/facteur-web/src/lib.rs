@@ -5,13 +5,16 @@
 
 mod access;
 mod allowance;
+mod cors;
 mod error;
 mod families;
 mod form;
+mod headers;
 mod json;
 pub mod metrics;
 pub mod openapi;
 mod page;
+mod path;
 mod quarantine;
 mod router;
 mod server;
@@ -20,5 +23,6 @@ mod status_webhook;
 mod v1;
 mod web;
 
+pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

@@ -15,11 +15,28 @@ pub(crate) enum Permission {
     Superadmin,
 }
 
+impl Permission {
+    /// As the document says it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Read => "read",
+            Self::Send => "send",
+            Self::Admin => "admin",
+            Self::Superadmin => "superadmin",
+        }
+    }
+}
+
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
     const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
     &[
+        ("GET", "/v1/audit", Admin),
+        ("GET", "/v1/keys", Admin),
+        ("POST", "/v1/keys", Admin),
+        ("DELETE", "/v1/keys/{id}", Admin),
         ("GET", "/v1/suppressions", Read),
         ("POST", "/v1/suppressions", Send),
         ("DELETE", "/v1/suppressions/{number}", Admin),

@@ -1,5 +1,7 @@
 //! The canonical API.
 
+mod audit;
+mod keys;
 mod suppressions;
 mod tenants;
 mod whoami;
@@ -12,11 +14,14 @@ use crate::state::App;
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(whoami::read))
-        .routes(routes!(tenants::read, tenants::change))
-        .routes(routes!(tenants::usage))
+        .routes(routes!(audit::list))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
+        .routes(routes!(tenants::read, tenants::change))
+        .routes(routes!(tenants::usage))
+        .routes(routes!(whoami::read))
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.

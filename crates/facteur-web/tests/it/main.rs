@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod server;
