@@ -1,5 +1,6 @@
 //! The canonical API.
 
+mod messages;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -14,5 +15,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(messages::long_routes())
 }
