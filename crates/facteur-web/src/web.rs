@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -14,6 +15,7 @@ use url::Url;
 
 use crate::access::{Access, AccessSettings};
 use crate::cors::Cors;
+use crate::pressure::Pressure;
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
 use crate::server;
@@ -86,6 +88,8 @@ impl Web {
             database: database.clone(),
             directory,
             templates,
+            acceptances: Acceptances::start(database.clone()),
+            pressure: Pressure::default(),
             jobs,
             now,
             twilio,
@@ -114,7 +118,7 @@ impl Web {
         helpers.spawn(async move { app.access.keys.write_uses().await });
         server::serve(listener, routes(Arc::clone(&self.app), self.cors), stop).await;
         self.app.access.keys.write_uses_now().await;
-        self.app.callbacks.shutdown().await;
+        tokio::join!(self.app.callbacks.shutdown(), self.app.acceptances.shutdown());
         self.renewing.cancel();
         helpers.shutdown().await;
     }

@@ -31,12 +31,13 @@ impl Permission {
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
-    const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
+    const _: [Permission; 2] = [Superadmin, Superadmin];
     &[
         ("GET", "/v1/audit", Admin),
         ("GET", "/v1/keys", Admin),
         ("POST", "/v1/keys", Admin),
         ("DELETE", "/v1/keys/{id}", Admin),
+        ("POST", "/v1/messages", Send),
         ("GET", "/v1/suppressions", Read),
         ("POST", "/v1/suppressions", Send),
         ("DELETE", "/v1/suppressions/{number}", Admin),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod keys;
+mod messages;
 mod suppressions;
 mod tenants;
 mod whoami;
@@ -26,5 +27,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(messages::long_routes())
 }
