@@ -12,7 +12,6 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 use facteur_postgres::suppressions::{self, Suppression};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Principal;

@@ -9,7 +9,6 @@ use facteur_core::rules;
 use facteur_postgres::budgets;
 use facteur_postgres::tenants::{self, SEGMENTS_PER_DAY_MAX, TenantChange, TenantSettings};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{Principal, Role};
