@@ -196,6 +196,27 @@ pub const NOTIFICATIONS: &[Notification] = &[
     ),
 ];
 
+/// The type that holds a password.
+const TRIAL_START: &str = "trial_start";
+/// Variables whose values nobody needs any more once the message has left.
+const SECRET_VARIABLES: [&str; 3] = ["mot_de_passe", "passcode", "password"];
+
+/// The type of that name in that language.
+#[must_use]
+pub fn find(name: &str, language: &str) -> Option<&'static Notification> {
+    NOTIFICATIONS.iter().find(|one| one.name == name && one.language == language)
+}
+
+/// The names of all types, each once.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NOTIFICATIONS.iter().filter(|one| one.language == "fr").map(|one| one.name)
+}
+
+/// Whether a message of this template is forgotten once its job has ended: text and variables hold a password.
+pub fn is_secret<'a>(template: &str, mut variables: impl Iterator<Item = &'a str>) -> bool {
+    template == TRIAL_START || variables.any(|name| SECRET_VARIABLES.contains(&name))
+}
+
 const PERSON: &[&str] = &["name"];
 const APPOINTMENT: &[&str] = &["date", "name", "time"];
 
@@ -255,6 +276,16 @@ mod tests {
             let (french, english) = (of("fr"), of("en"));
             assert_eq!((french.required, french.optional), (english.required, english.optional), "{name}");
         }
+    }
+
+    #[test]
+    fn what_holds_a_password_is_secret_under_any_name() {
+        assert!(is_secret("trial_start", std::iter::empty()));
+        assert!(is_secret("mine", ["name", "password"].into_iter()));
+        assert!(!is_secret("mine", ["name", "link"].into_iter()));
+        assert_eq!(names().count(), 13);
+        assert_eq!(find("ticket_called", "en").map(|one| one.language), Some("en"));
+        assert_eq!(find("ticket_called", "de"), None);
     }
 
     #[test]
