@@ -3,7 +3,8 @@
 use std::fmt;
 
 use rlibphonenumber::{
-    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, Region, RegionStr, ValidationError,
+    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, Region, RegionStr,
+    ValidationError,
 };
 
 /// Longest text that is read as a number, in characters: E.164 with generous punctuation.

@@ -44,7 +44,8 @@ pub async fn withdraw(
     let client = database.client().await?;
     let statement = client.prepare_cached(WITHDRAW).await.map_err(classify)?;
     let (number, channel) = (recipient.number.reveal(), recipient.channel.as_str());
-    let removed = client.execute(&statement, &[&tenant.as_str(), &number, &channel]).await.map_err(classify)?;
+    let removed =
+        client.execute(&statement, &[&tenant.as_str(), &number, &channel]).await.map_err(classify)?;
     Ok(removed == 1)
 }
 
@@ -56,7 +57,6 @@ pub async fn has(database: &Database, tenant: &Tenant, recipient: &Recipient) ->
     let client = database.client().await?;
     let statement = client.prepare_cached(HAS).await.map_err(classify)?;
     let (number, channel) = (recipient.number.reveal(), recipient.channel.as_str());
-    let row =
-        client.query_one(&statement, &[&tenant.as_str(), &number, &channel]).await.map_err(classify)?;
+    let row = client.query_one(&statement, &[&tenant.as_str(), &number, &channel]).await.map_err(classify)?;
     Ok(row.get(0))
 }

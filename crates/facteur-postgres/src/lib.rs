@@ -33,6 +33,7 @@ mod settle;
 mod slots;
 mod store;
 pub mod suppressions;
+pub mod subjects;
 mod sweep;
 pub mod template_book;
 mod templates;

@@ -1,6 +1,8 @@
 //! The book of templates: what a tenant wrote, with every version. `templates.rs` finds what a job asks for; here
 //! people read and change it.
 
+mod statements;
+
 use facteur_core::Timestamp;
 use facteur_core::job::{Category, Channel};
 use facteur_core::template::Template;
@@ -13,6 +15,7 @@ use crate::batch_error::{BatchFailure, classify};
 use crate::page::Position;
 use crate::pool::Database;
 use crate::templates::{check_language, check_name};
+use statements::{CHANGE, CREATE, DELETE, FIND, FIND_NAMED, LIST, LOCK, OF_EVENT, OWN_NAMES, VERSIONS};
 
 /// Longest event and subject, in characters.
 const EVENT_CHARS_MAX: usize = 64;
@@ -21,78 +24,6 @@ const SUBJECT_CHARS_MAX: usize = 200;
 const EVENT_TEMPLATES_MAX: i64 = 20;
 /// Most versions that are shown: the newest.
 const VERSIONS_MAX: i64 = 100;
-
-macro_rules! columns {
-    () => {
-        "t.id, t.tenant, t.name, t.language, t.channel, t.event, t.subject, t.category, t.version, t.is_active, \
-         t.changed_by, t.created_at, t.updated_at"
-    };
-}
-
-macro_rules! with_text {
-    () => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            ", v.text FROM facteur.templates t CROSS JOIN LATERAL (SELECT text FROM facteur.template_versions \
-             WHERE tenant = t.tenant AND name = t.name AND language = t.language AND version = t.version LIMIT 1) v "
-        )
-    };
-}
-
-const CREATE: &str = concat!(
-    "WITH made AS (INSERT INTO facteur.templates AS t (tenant, name, language, version, category, channel, event, \
-         subject, is_active, changed_by) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9) \
-         ON CONFLICT (tenant, name, language) DO NOTHING RETURNING ",
-    columns!(),
-    "), versioned AS (INSERT INTO facteur.template_versions (tenant, name, language, version, text, changed_by) \
-         SELECT tenant, name, language, version, $10, changed_by FROM made) \
-     SELECT t.*, $10::text AS text FROM made t"
-);
-
-const LIST: &str = concat!(
-    with_text!(),
-    "WHERE ($1::text IS NULL OR t.tenant = $1) AND ($2::text IS NULL OR t.name = $2) \
-       AND ($3::text IS NULL OR t.event = $3) AND ($4::text IS NULL OR t.channel = $4) \
-       AND ($5::timestamptz IS NULL OR (t.created_at, t.id) < ($5, $6)) \
-     ORDER BY t.created_at DESC, t.id DESC LIMIT $7"
-);
-
-const FIND: &str = concat!(with_text!(), "WHERE t.id = $1 AND ($2::text IS NULL OR t.tenant = $2)");
-
-const FIND_NAMED: &str = concat!(with_text!(), "WHERE t.tenant = $1 AND t.name = $2 AND t.language = $3");
-
-const OF_EVENT: &str =
-    concat!(with_text!(), "WHERE t.tenant = $1 AND t.event = $2 ORDER BY t.created_at, t.id LIMIT $3");
-
-const OWN_NAMES: &str = "SELECT id, name, language FROM facteur.templates WHERE tenant = $1 AND name = ANY ($2::text[])";
-
-const VERSIONS: &str = "SELECT v.version, v.text, v.changed_by, v.created_at FROM facteur.templates t \
-     JOIN facteur.template_versions v USING (tenant, name, language) WHERE t.id = $1 ORDER BY v.version DESC LIMIT $2";
-
-const LOCK: &str = "SELECT FROM facteur.templates WHERE id = $1 AND ($2::text IS NULL OR tenant = $2) FOR UPDATE";
-
-/// The row is locked by the statement before: what is read here is what stands there. A new version only where the text
-/// is another.
-const CHANGE: &str = concat!(
-    "WITH was AS (",
-    with_text!(),
-    "WHERE t.id = $1), \
-     moved AS (UPDATE facteur.templates t SET name = coalesce($2, t.name), language = coalesce($3, t.language), \
-         category = coalesce($4, t.category), channel = CASE WHEN $5::bool THEN $6 ELSE t.channel END, \
-         event = CASE WHEN $7::bool THEN $8 ELSE t.event END, \
-         subject = CASE WHEN $9::bool THEN $10 ELSE t.subject END, is_active = coalesce($11, t.is_active), \
-         version = t.version + (coalesce($12, was.text) <> was.text)::int4, \
-         changed_by = $13, updated_at = clock_timestamp() \
-         FROM was WHERE t.id = was.id RETURNING ",
-    columns!(),
-    "), versioned AS (INSERT INTO facteur.template_versions (tenant, name, language, version, text, changed_by) \
-         SELECT m.tenant, m.name, m.language, m.version, $12, m.changed_by \
-         FROM moved m JOIN was USING (id) WHERE m.version > was.version) \
-     SELECT t.*, coalesce($12, was.text) AS text FROM moved t JOIN was USING (id)"
-);
-
-const DELETE: &str = "DELETE FROM facteur.templates WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)";
 
 /// A template as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,10 +146,7 @@ pub struct TemplateFilter<'a> {
 /// # Errors
 /// The database's, classified; [`BatchFailure::Data`] also if name, language, event, subject or text can't be a
 /// template's.
-pub async fn create(
-    database: &Database,
-    new: &NewTemplate<'_>,
-) -> Result<Option<TemplateRow>, BatchFailure> {
+pub async fn create(database: &Database, new: &NewTemplate<'_>) -> Result<Option<TemplateRow>, BatchFailure> {
     check_name(new.name)?;
     check_language(new.language)?;
     check_words("event", new.event, EVENT_CHARS_MAX)?;
@@ -361,10 +289,16 @@ pub async fn change(
 ///
 /// # Errors
 /// The database's, classified.
-pub async fn delete(database: &Database, tenant: Option<&str>, id: Uuid) -> Result<bool, BatchFailure> {
+pub async fn delete(
+    database: &Database,
+    tenant: Option<&str>,
+    id: Uuid,
+    deleted_by: &str,
+) -> Result<bool, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(DELETE).await.map_err(classify)?;
-    Ok(client.execute(&statement, &[&id, &tenant]).await.map_err(classify)? == 1)
+    let row = client.query_opt(&statement, &[&id, &tenant, &deleted_by]).await.map_err(classify)?;
+    Ok(row.is_some())
 }
 
 /// The tenant's own templates of an event, the oldest first, at most 20; also those that are not active.

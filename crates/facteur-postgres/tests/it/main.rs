@@ -20,5 +20,6 @@ mod receipts;
 mod stories;
 #[cfg(test)]
 mod tables;
+mod template_book;
 #[cfg(test)]
 mod workers;

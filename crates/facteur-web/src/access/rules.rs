@@ -19,7 +19,17 @@ pub(crate) enum Permission {
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
     const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
-    &[("GET", "/v1/whoami", Any)]
+    &[
+        ("GET", "/v1/whoami", Any),
+        ("GET", "/v1/templates", Read),
+        ("POST", "/v1/templates", Admin),
+        ("GET", "/v1/templates/built-in", Read),
+        ("GET", "/v1/templates/{id}", Read),
+        ("PUT", "/v1/templates/{id}", Admin),
+        ("DELETE", "/v1/templates/{id}", Admin),
+        ("POST", "/v1/templates/preview", Read),
+        ("POST", "/v1/templates/{id}/preview", Read),
+    ]
 };
 
 /// What a route takes; `None` if it is not in the table.

@@ -1,5 +1,6 @@
 //! The canonical API.
 
+pub(crate) mod templates;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +10,7 @@ use crate::state::App;
 
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(whoami::read))
+    OpenApiRouter::new().routes(routes!(whoami::read)).merge(templates::routes())
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.

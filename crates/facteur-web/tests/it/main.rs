@@ -9,4 +9,5 @@ mod server;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
+mod templates;
 mod throughput;
