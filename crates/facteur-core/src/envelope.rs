@@ -18,6 +18,8 @@ use crate::reason::{Reason, ReasonCode};
 pub const HEADER_TURN: &str = "facteur-turn";
 /// When the job was first published, in milliseconds since the epoch.
 pub const HEADER_ENQUEUED_AT_MS: &str = "facteur-enqueued-at-ms";
+/// Says that text and variables hold a password: they are forgotten once the job has ended. Producers may set it.
+pub const HEADER_SECRET: &str = "facteur-secret";
 /// Why an envelope was buried: the stable code.
 pub const HEADER_REASON: &str = "facteur-reason";
 /// Why an envelope was buried: the sentence.

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::{EnvelopeContent, Headers};
+use crate::envelope::{EnvelopeContent, HEADER_ENQUEUED_AT_MS, HEADER_SECRET, HeaderValue, Headers};
+use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
-use crate::job::{Category, Fingerprint, Recipient};
+use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
+use crate::notifications;
 use crate::outcome::Outcome;
 use crate::reason::{Reason, ReasonCode};
 use crate::sender::Sender;
@@ -52,6 +54,49 @@ pub struct JobRow {
     pub deadline: Timestamp,
     /// Part of which bulk.
     pub bulk_id: Option<Uuid>,
+}
+
+impl JobRow {
+    /// The row of a job that has not passed the gate yet, for this turn. `document` is what wakes it again.
+    #[must_use]
+    pub fn of(job: &Job, turn: Turn, lane: Lane, document: Bytes, deadline: Timestamp) -> Self {
+        let mark = (HEADER_SECRET.to_owned(), HeaderValue::Bool(true));
+        let headers = notifications::is_secret(&job.content).then_some(mark).into_iter().collect();
+        Self {
+            id: job.id,
+            fingerprint: job.fingerprint(),
+            turn,
+            tenant: job.tenant.clone(),
+            lane,
+            category: job.category,
+            recipient: job.recipient.clone(),
+            sender: job.sender.clone(),
+            text: None,
+            segments: 1,
+            document,
+            headers,
+            enqueued_at: None,
+            expires_at: job.expires_at,
+            deadline,
+            bulk_id: job.bulk_id,
+        }
+    }
+
+    /// Adds what the gate found out.
+    pub fn add_ready(&mut self, ready: &Ready) {
+        self.sender = Some(ready.sender.clone());
+        self.text = ready.text().map(str::to_owned);
+        self.segments = ready.segments;
+    }
+
+    /// Adds when the job was first published, and the headers that its wake-ups keep. A job of unknown age ages from
+    /// now on, also while it goes round in the ladder.
+    pub fn add_origin(&mut self, mut headers: Headers, enqueued_at: Option<Timestamp>, now: Timestamp) {
+        let aged_from = enqueued_at.unwrap_or(now).as_millisecond();
+        headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from));
+        self.headers.extend(headers);
+        self.enqueued_at = enqueued_at;
+    }
 }
 
 impl std::fmt::Debug for JobRow {

@@ -4,7 +4,7 @@
 //! The texts avoid the French letters that the GSM alphabet lacks (â ê î ô û ç À and typographic quotes): one
 //! of them would more than double what a message costs.
 
-use crate::job::Category;
+use crate::job::{Category, Content};
 
 /// One notification type in one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,9 +212,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     NOTIFICATIONS.iter().filter(|one| one.language == "fr").map(|one| one.name)
 }
 
-/// Whether a message of this template is forgotten once its job has ended: text and variables hold a password.
-pub fn is_secret<'a>(template: &str, mut variables: impl Iterator<Item = &'a str>) -> bool {
-    template == TRIAL_START || variables.any(|name| SECRET_VARIABLES.contains(&name))
+/// Whether a message is forgotten once its job has ended: its text and variables hold a password.
+#[must_use]
+pub fn is_secret(content: &Content) -> bool {
+    match content {
+        Content::Template { name, variables, .. } => {
+            name == TRIAL_START || SECRET_VARIABLES.iter().any(|secret| variables.contains_key(*secret))
+        }
+        Content::Message { .. } | Content::ContentSid { .. } => false,
+    }
 }
 
 const PERSON: &[&str] = &["name"];
@@ -280,9 +286,15 @@ mod tests {
 
     #[test]
     fn what_holds_a_password_is_secret_under_any_name() {
-        assert!(is_secret("trial_start", std::iter::empty()));
-        assert!(is_secret("mine", ["name", "password"].into_iter()));
-        assert!(!is_secret("mine", ["name", "link"].into_iter()));
+        let of = |name: &str, variables: &[&str]| Content::Template {
+            name: name.to_owned(),
+            language: None,
+            variables: variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect(),
+            media_urls: Vec::new(),
+        };
+        assert!(is_secret(&of("trial_start", &[])));
+        assert!(is_secret(&of("mine", &["name", "password"])));
+        assert!(!is_secret(&of("mine", &["name", "link"])));
         assert_eq!(names().count(), 13);
         assert_eq!(find("ticket_called", "en").map(|one| one.language), Some("en"));
         assert_eq!(find("ticket_called", "de"), None);

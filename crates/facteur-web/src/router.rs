@@ -13,7 +13,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use crate::error::ApiError;
 use crate::json::JSON_BYTES_MAX;
 use crate::state::App;
-use crate::{access, openapi, status_webhook};
+use crate::{access, families, openapi, status_webhook};
 
 /// Longest request, body and answer together. Twilio gives up after as long.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -47,6 +47,7 @@ pub(crate) fn routes(app: App) -> Router {
     // Routing happens behind this one, on the path without its last slash.
     Router::new()
         .fallback_service(routes)
+        .layer(middleware::from_fn(families::sms::in_its_shape))
         .layer(middleware::from_fn(without_last_slash))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::exit::Exit;
 
 mod control;
+mod templates;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use templates::{ChannelChoice, PreviewArgs, PutTemplate, TemplateName, TemplatesCommand};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -88,6 +90,9 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Lists, shows, writes, previews and deletes templates.
+    #[command(subcommand)]
+    Templates(TemplatesCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.

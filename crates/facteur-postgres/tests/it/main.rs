@@ -20,6 +20,7 @@ mod receipts;
 mod stories;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
 mod template_book;
 #[cfg(test)]
 mod workers;

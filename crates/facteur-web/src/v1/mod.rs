@@ -1,5 +1,6 @@
 //! The canonical API.
 
+mod messages;
 pub(crate) mod templates;
 mod whoami;
 
@@ -15,5 +16,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(messages::long_routes())
 }

@@ -3,11 +3,16 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod back_office;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod queue_management;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
 mod templates;
+#[cfg(test)]
 mod throughput;
