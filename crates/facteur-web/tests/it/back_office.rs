@@ -237,7 +237,7 @@ async fn numbers_are_formatted_for_any_bearer() {
         ("01 42 68 53 00", Value::Null, json!("+33142685300"), json!("fixed_line")),
         ("77 123 45 67", json!("sn"), json!("+221771234567"), json!("mobile")),
         ("whatsapp:+14155238886", Value::Null, json!("+14155238886"), json!("fixed_line_or_mobile")),
-        ("+15005550006", Value::Null, json!("+15005550006"), json!("unknown")),
+        ("+15005550006", Value::Null, json!("+15005550006"), json!("personal_number")),
         ("061234", json!("FR"), Value::Null, Value::Null),
         ("abc", Value::Null, Value::Null, Value::Null),
     ] {

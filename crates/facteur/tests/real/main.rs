@@ -23,6 +23,8 @@ mod rollout;
 #[cfg(test)]
 mod system;
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod twilio_away;
 #[cfg(test)]
 mod uncertain;
