@@ -25,6 +25,7 @@ pub mod notifications;
 pub mod outcome;
 pub mod peers;
 pub mod phone;
+pub mod preview;
 pub mod reason;
 pub mod receipt;
 pub mod receipts;
@@ -36,5 +37,6 @@ pub mod sender;
 pub mod status;
 pub mod template;
 pub mod twilio_errors;
+pub mod written;
 
 pub use jiff::Timestamp;

@@ -169,15 +169,8 @@ impl<P: Ports> Life<P> {
         log(row.id, &attempt, &outcome, &decision);
         metrics::decided(wake_up.lane, &decision);
         let next = decision.into_next(self.settings.ladder_unit);
-        let record = Record {
-            id: row.id,
-            token,
-            number: attempt.number,
-            started_at,
-            duration,
-            outcome,
-            next: next.clone(),
-        };
+        let (number, next_too) = (attempt.number, next.clone());
+        let record = Record { id: row.id, token, number, started_at, duration, outcome, next: next_too };
         let recorded = self.record(record).await?;
         self.carry_out(content, &row, &next, recorded).await
     }

@@ -328,6 +328,7 @@ impl Worker {
             ladder_unit: parts.amqp.delay_unit,
         };
         self.spawn("the search for evidence", reconciler.run(stopping.clone()));
+        self.spawn("the forgetting", duties::redact_for_ever(database.clone(), stopping.clone()));
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();
         self.spawn("the watch over connections", async move {

@@ -9,9 +9,11 @@ use uuid::Uuid;
 use crate::exit::Exit;
 
 mod control;
+mod templates;
 mod tenants;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use templates::{ChannelChoice, PreviewArgs, PutTemplate, TemplateName, TemplatesCommand};
 pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
 
 /// Longest `--wait`, in seconds.
@@ -90,6 +92,9 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Lists, shows, writes, previews and deletes templates.
+    #[command(subcommand)]
+    Templates(TemplatesCommand),
     /// Shows and changes what tenants set: countries, budget, quiet hours, weight, language, country, time zone.
     #[command(subcommand)]
     Tenants(TenantsCommand),

@@ -31,7 +31,6 @@ impl Permission {
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
-    const _: [Permission; 2] = [Superadmin, Superadmin];
     &[
         ("GET", "/v1/audit", Admin),
         ("GET", "/v1/keys", Admin),
@@ -41,10 +40,39 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
         ("GET", "/v1/suppressions", Read),
         ("POST", "/v1/suppressions", Send),
         ("DELETE", "/v1/suppressions/{number}", Admin),
+        ("GET", "/v1/templates", Read),
+        ("POST", "/v1/templates", Admin),
+        ("GET", "/v1/templates/built-in", Read),
+        ("POST", "/v1/templates/preview", Read),
+        ("GET", "/v1/templates/{id}", Read),
+        ("PUT", "/v1/templates/{id}", Admin),
+        ("DELETE", "/v1/templates/{id}", Admin),
+        ("POST", "/v1/templates/{id}/preview", Read),
         ("GET", "/v1/tenants/{slug}", Read),
         ("PATCH", "/v1/tenants/{slug}", Admin),
         ("GET", "/v1/tenants/{slug}/usage", Read),
         ("GET", "/v1/whoami", Any),
+        ("POST", "/api/sms/format-phone", Any),
+        ("POST", "/api/sms/notification", Admin),
+        ("POST", "/api/sms/send", Admin),
+        ("GET", "/api/sms/test", Admin),
+        ("GET", "/api/templates", Read),
+        ("POST", "/api/templates", Send),
+        ("GET", "/api/templates/{id}", Read),
+        ("PUT", "/api/templates/{id}", Send),
+        ("PATCH", "/api/templates/{id}", Send),
+        ("DELETE", "/api/templates/{id}", Send),
+        ("GET", "/api/v1/admin/notification-templates", Read),
+        ("POST", "/api/v1/admin/notification-templates", Admin),
+        ("GET", "/api/v1/admin/notification-templates/{id}", Read),
+        ("PUT", "/api/v1/admin/notification-templates/{id}", Admin),
+        ("PATCH", "/api/v1/admin/notification-templates/{id}", Admin),
+        ("DELETE", "/api/v1/admin/notification-templates/{id}", Admin),
+        ("POST", "/api/v1/admin/notification-templates/{id}/preview", Read),
+        ("GET", "/api/v1/notifications", Read),
+        ("POST", "/api/v1/notifications", Send),
+        ("GET", "/api/v1/notifications/{id}", Read),
+        ("POST", "/api/v1/tenants/{tenant}/events/{event}", Send),
     ]
 };
 

@@ -4,6 +4,7 @@ mod audit;
 mod keys;
 mod messages;
 mod suppressions;
+pub(crate) mod templates;
 mod tenants;
 mod whoami;
 
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tenants::read, tenants::change))
         .routes(routes!(tenants::usage))
         .routes(routes!(whoami::read))
+        .merge(templates::routes())
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.
