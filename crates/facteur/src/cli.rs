@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::exit::Exit;
 
 mod control;
+mod keys;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use keys::{KeyArgs, KeysCommand, RoleName};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -52,7 +54,7 @@ pub enum Command {
     /// The first SIGTERM or SIGINT stops it softly: calls in flight are finished and recorded. The second ends
     /// it at once. /metrics, /healthz and /readyz are on telemetry.metrics_listen.
     Worker(WorkArgs),
-    /// Takes Twilio's status callbacks on web.listen, until it is stopped.
+    /// Serves the HTTP API and takes Twilio's status callbacks on web.listen, until it is stopped.
     ///
     /// Twilio is told to call the public URL (FACTEUR_PUBLIC_URL), which must lead here. Signals, /metrics,
     /// /healthz and /readyz are as those of `worker`.
@@ -88,6 +90,9 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Makes, lists and revokes keys of the HTTP API.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.
@@ -256,6 +261,8 @@ pub enum ReferencePage {
     Configuration,
     /// `docs/metrics.md`.
     Metrics,
+    /// `docs/openapi.json`.
+    Openapi,
     /// `docs/job.v1.schema.json`.
     Schema,
     /// `docs/states.md`.
