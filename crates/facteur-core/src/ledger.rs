@@ -6,7 +6,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::{EnvelopeContent, HEADER_ENQUEUED_AT_MS, HEADER_SECRET, HeaderValue, Headers};
+use crate::envelope::{
+    EnvelopeContent, HEADER_COUNTRY, HEADER_ENQUEUED_AT_MS, HEADER_SECRET, HeaderValue, Headers,
+};
 use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
@@ -15,6 +17,7 @@ use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
 use crate::notifications;
 use crate::outcome::Outcome;
+use crate::phone::Country;
 use crate::reason::{Reason, ReasonCode};
 use crate::sender::Sender;
 use crate::status::Status;
@@ -89,11 +92,18 @@ impl JobRow {
         self.segments = ready.segments;
     }
 
-    /// Adds when the job was first published, and the headers that its wake-ups keep. A job of unknown age ages from
-    /// now on, also while it goes round in the ladder.
-    pub fn add_origin(&mut self, mut headers: Headers, enqueued_at: Option<Timestamp>, now: Timestamp) {
+    /// Adds when the job was first published, the headers that its wake-ups keep, and the country in which its number
+    /// was read: it is read so for ever. A job of unknown age ages from now on, also while it goes round in the ladder.
+    pub fn add_origin(
+        &mut self,
+        mut headers: Headers,
+        country: Country,
+        enqueued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         let aged_from = enqueued_at.unwrap_or(now).as_millisecond();
         headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from));
+        headers.insert(HEADER_COUNTRY.to_owned(), HeaderValue::Text(country.to_string()));
         self.headers.extend(headers);
         self.enqueued_at = enqueued_at;
     }
@@ -120,6 +130,9 @@ pub struct ClaimRequest {
     pub row: JobRow,
     /// Drawn for this claim alone. A repeated request with the same token gets the same answer.
     pub token: ClaimToken,
+    /// Whether the tenant has a budget: then the claim counts the segments, once for each job, and is granted only if
+    /// they fit into the day.
+    pub is_budgeted: bool,
 }
 
 /// The database's answer.
@@ -144,7 +157,8 @@ pub enum Claim {
     Conflict,
     /// The claim itself ended the job, for this reason (`suppressed`, `expired`, `canceled`): nothing to do.
     Ended(Status),
-    /// A pause keeps it back, from the instant on at which it was committed: the job belongs into that line.
+    /// A pause keeps it back, from the instant on at which it was committed, or the day's budget is spent: the job
+    /// belongs into that line.
     Held(Hold),
 }
 

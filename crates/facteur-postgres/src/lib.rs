@@ -2,10 +2,12 @@
 
 pub mod accept;
 pub mod api_keys;
+pub mod audit;
 mod backoff_policy;
 mod batch_error;
 mod batcher;
 pub mod breakers;
+pub mod budgets;
 mod callbacks;
 pub mod cancels;
 mod claim;
@@ -39,7 +41,9 @@ pub mod template_book;
 mod templates;
 pub mod tenant_messages;
 pub mod tenant_names;
+pub mod tenants;
 mod tls;
+pub mod windows;
 mod words;
 pub mod workers;
 

@@ -6,14 +6,17 @@
 mod accept;
 mod access;
 mod allowance;
+mod cors;
 mod error;
 mod families;
 mod form;
+mod headers;
 mod json;
 mod judge;
 pub mod metrics;
 pub mod openapi;
 mod page;
+mod path;
 mod pressure;
 mod quarantine;
 mod router;
@@ -23,5 +26,6 @@ mod status_webhook;
 mod v1;
 mod web;
 
+pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

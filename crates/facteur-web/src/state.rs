@@ -10,6 +10,7 @@ use facteur_postgres::{Callbacks, Database, Directory, TemplateStore};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::access::Access;
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
 
@@ -17,6 +18,7 @@ use crate::quarantine::Quarantine;
 pub(crate) type App = Arc<AppState>;
 
 pub(crate) struct AppState {
+    pub(crate) access: Access,
     pub(crate) database: Database,
     /// Senders, pauses and tenants, at most a second old.
     pub(crate) directory: Directory,
@@ -82,6 +84,11 @@ impl TwilioSide {
             ),
             (Some(_), false) => None,
         }
+    }
+
+    /// Whether strangers reach us over TLS alone.
+    pub(crate) fn is_https(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.starts_with("https://"))
     }
 
     /// Whether Twilio was told to call us.

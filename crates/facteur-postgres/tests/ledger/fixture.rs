@@ -84,7 +84,7 @@ impl Fixture {
     }
 
     pub(crate) async fn claim(&self, row: &JobRow, token: u128) -> Claim {
-        let request = ClaimRequest { row: row.clone(), token: self::token(token) };
+        let request = ClaimRequest { row: row.clone(), token: self::token(token), is_budgeted: false };
         self.store.claim(request).await.unwrap()
     }
 

@@ -4,6 +4,7 @@
 mod acceptances;
 #[cfg(test)]
 mod breakers;
+mod budgets;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]

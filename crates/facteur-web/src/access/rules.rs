@@ -15,32 +15,53 @@ pub(crate) enum Permission {
     Superadmin,
 }
 
+impl Permission {
+    /// As the document says it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Read => "read",
+            Self::Send => "send",
+            Self::Admin => "admin",
+            Self::Superadmin => "superadmin",
+        }
+    }
+}
+
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
-    const _: [Permission; 1] = [Superadmin];
     &[
-        ("GET", "/v1/whoami", Any),
+        ("GET", "/v1/audit", Admin),
+        ("GET", "/v1/keys", Admin),
+        ("POST", "/v1/keys", Admin),
+        ("DELETE", "/v1/keys/{id}", Admin),
         ("POST", "/v1/messages", Send),
+        ("GET", "/v1/suppressions", Read),
+        ("POST", "/v1/suppressions", Send),
+        ("DELETE", "/v1/suppressions/{number}", Admin),
         ("GET", "/v1/templates", Read),
         ("POST", "/v1/templates", Admin),
         ("GET", "/v1/templates/built-in", Read),
+        ("POST", "/v1/templates/preview", Read),
         ("GET", "/v1/templates/{id}", Read),
         ("PUT", "/v1/templates/{id}", Admin),
         ("DELETE", "/v1/templates/{id}", Admin),
-        ("POST", "/v1/templates/preview", Read),
         ("POST", "/v1/templates/{id}/preview", Read),
-        // A campaign front end keeps its texts with the key it sends with: whoever sends may say anything anyhow.
+        ("GET", "/v1/tenants/{slug}", Read),
+        ("PATCH", "/v1/tenants/{slug}", Admin),
+        ("GET", "/v1/tenants/{slug}/usage", Read),
+        ("GET", "/v1/whoami", Any),
+        ("POST", "/api/sms/format-phone", Any),
+        ("POST", "/api/sms/notification", Admin),
+        ("POST", "/api/sms/send", Admin),
+        ("GET", "/api/sms/test", Admin),
         ("GET", "/api/templates", Read),
         ("POST", "/api/templates", Send),
         ("GET", "/api/templates/{id}", Read),
         ("PUT", "/api/templates/{id}", Send),
         ("PATCH", "/api/templates/{id}", Send),
         ("DELETE", "/api/templates/{id}", Send),
-        ("POST", "/api/sms/send", Admin),
-        ("POST", "/api/sms/notification", Admin),
-        ("POST", "/api/sms/format-phone", Any),
-        ("GET", "/api/sms/test", Admin),
         ("GET", "/api/v1/admin/notification-templates", Read),
         ("POST", "/api/v1/admin/notification-templates", Admin),
         ("GET", "/api/v1/admin/notification-templates/{id}", Read),

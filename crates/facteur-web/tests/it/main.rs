@@ -5,6 +5,10 @@ mod access;
 #[cfg(test)]
 mod back_office;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod queue_management;
@@ -13,6 +17,10 @@ mod server;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
+mod suppressions;
+#[cfg(test)]
 mod templates;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod throughput;
