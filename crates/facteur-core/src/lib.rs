@@ -3,6 +3,7 @@
 //! are arguments, so every rule is a function that a table can test.
 
 pub mod breaker;
+pub mod bulk;
 pub mod burial;
 pub mod call;
 pub mod concurrency;

@@ -5,6 +5,7 @@ mod backoff_policy;
 mod batch_error;
 mod batcher;
 pub mod breakers;
+pub mod bulks;
 mod callbacks;
 pub mod cancels;
 mod claim;

@@ -98,21 +98,21 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (field, inner) = (error.path().to_string(), error.into_inner());
-        if inner.classify() == serde_json::error::Category::Data {
-            described(StatusCode::UNPROCESSABLE_ENTITY, &field, &inner.to_string(), "a field")
-        } else {
-            let sentence = format!("the body is not JSON (line {} column {})", inner.line(), inner.column());
-            ApiError {
-                sentence: sentence.into(),
-                ..ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "")
-            }
-        }
+        explained(&error.path().to_string(), error.inner())
     })?;
     reader.end().map_err(|_| {
         ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "something stands behind the JSON value")
     })?;
     Ok(value)
+}
+
+/// What is wrong with a JSON text, and where.
+pub(crate) fn explained(path: &str, error: &serde_json::Error) -> ApiError {
+    if error.classify() == serde_json::error::Category::Data {
+        return described(StatusCode::UNPROCESSABLE_ENTITY, path, &error.to_string(), "a field");
+    }
+    let sentence = format!("the body is not JSON (line {} column {})", error.line(), error.column());
+    ApiError { sentence: sentence.into(), ..ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "") }
 }
 
 /// serde's sentence may quote a value, which may be personal: only the names of fields are passed on.

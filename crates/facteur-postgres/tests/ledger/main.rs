@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod bulks;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod cancels;
