@@ -6,11 +6,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::{EnvelopeContent, Headers};
+use crate::envelope::{EnvelopeContent, HEADER_ENQUEUED_AT_MS, HeaderValue, Headers};
+use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
-use crate::job::{Category, Fingerprint, Recipient};
+use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
 use crate::outcome::Outcome;
 use crate::reason::{Reason, ReasonCode};
@@ -52,6 +53,46 @@ pub struct JobRow {
     pub deadline: Timestamp,
     /// Part of which bulk.
     pub bulk_id: Option<Uuid>,
+}
+
+impl JobRow {
+    /// The row of a job that has not passed the gate yet, for this turn. `document` is what wakes it again.
+    #[must_use]
+    pub fn of(job: &Job, turn: Turn, lane: Lane, document: Bytes, deadline: Timestamp) -> Self {
+        Self {
+            id: job.id,
+            fingerprint: job.fingerprint(),
+            turn,
+            tenant: job.tenant.clone(),
+            lane,
+            category: job.category,
+            recipient: job.recipient.clone(),
+            sender: job.sender.clone(),
+            text: None,
+            segments: 1,
+            document,
+            headers: Headers::new(),
+            enqueued_at: None,
+            expires_at: job.expires_at,
+            deadline,
+            bulk_id: job.bulk_id,
+        }
+    }
+
+    /// Adds what the gate found out.
+    pub fn add_ready(&mut self, ready: &Ready) {
+        self.sender = Some(ready.sender.clone());
+        self.text = ready.text().map(str::to_owned);
+        self.segments = ready.segments;
+    }
+
+    /// Adds when the job was first published, and the headers that its wake-ups keep. A job of unknown age ages from
+    /// now on, also while it goes round in the ladder.
+    pub fn add_origin(&mut self, mut headers: Headers, enqueued_at: Option<Timestamp>, now: Timestamp) {
+        let aged_from = enqueued_at.unwrap_or(now).as_millisecond();
+        headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from));
+        (self.headers, self.enqueued_at) = (headers, enqueued_at);
+    }
 }
 
 impl std::fmt::Debug for JobRow {

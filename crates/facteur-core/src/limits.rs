@@ -64,6 +64,8 @@ pub const SLOT_LATE_MAX: Duration = Duration::from_millis(30);
 pub const SLOT_DISTRUST: Duration = Duration::from_secs(1);
 /// How long after `not_before` a wake-up may be missing before the sweeper publishes another.
 pub const WAKE_UP_GRACE: Duration = Duration::from_secs(60);
+/// The same for a job whose first wake-up stands in the outbox, where it stays as long as the broker is away.
+pub const OUTBOX_GRACE: Duration = Duration::from_mins(10);
 /// Largest batch of one SQL statement.
 pub const BATCH_ITEMS_MAX: usize = 256;
 /// Rows that a periodic duty takes at once.

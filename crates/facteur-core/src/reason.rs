@@ -68,6 +68,7 @@ reason_codes! {
     Suppressed = "suppressed": "The recipient opted out; only they can opt in again (START).",
     Expired = "expired": "The message was not wanted any more; nothing to do.",
     // Waiting.
+    Enqueued = "enqueued": "It was accepted; the next free worker takes it.",
     Scheduled = "scheduled": "Waits for its send_at.",
     OtherLane = "other_lane": "Its category does not travel in the lane that was asked for; it was moved.",
     Paused = "paused": "An admin paused it; `facteur pause list` says who and why.",

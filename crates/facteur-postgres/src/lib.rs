@@ -1,5 +1,6 @@
 //! The only crate that knows SQL: claims, outcomes, every table of the schema `facteur`.
 
+pub mod accept;
 pub mod api_keys;
 mod backoff_policy;
 mod batch_error;
@@ -14,7 +15,7 @@ pub mod dead_letters;
 mod directory;
 mod inspect;
 pub mod lines;
-
+pub mod listing;
 pub mod messages;
 pub mod migrate;
 mod outbox;

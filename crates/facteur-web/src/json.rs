@@ -26,6 +26,20 @@ const TOO_LARGE: ApiError = ApiError::new(
 );
 const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
 
+/// A JSON body of which the route itself finds out what it is.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(NOT_JSON);
+        }
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| broken(&rejection))
+    }
+}
+
 /// A JSON body, or answer.
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -33,10 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(NOT_JSON);
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| broken(&rejection))?;
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -70,16 +81,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        if query.contains("%00") {
-            return Err(nul());
-        }
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
-            let field = error.path().to_string();
-            described(StatusCode::BAD_REQUEST, &field, &error.into_inner().to_string(), "a parameter")
-        })
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Reads a query string.
+///
+/// # Errors
+/// Which parameter is at fault.
+pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    if query.contains("%00") {
+        return Err(nul());
+    }
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let field = error.path().to_string();
+        described(StatusCode::BAD_REQUEST, &field, &error.into_inner().to_string(), "a parameter")
+    })
 }
 
 /// Reads one JSON value out of bytes.
@@ -97,9 +115,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::invalid("invalid_field", "the body is a JSON array where an object is wanted"));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        explained(&error.path().to_string(), error.inner())
-    })?;
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| explained(&error.path().to_string(), error.inner()))?;
     reader.end().map_err(|_| {
         ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "something stands behind the JSON value")
     })?;

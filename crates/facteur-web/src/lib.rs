@@ -3,15 +3,19 @@
 //! It reads no environment and logs no number. A request is answered when what it says is committed, or not at all
 //! taken; what it sends is enqueued, and sent by a worker.
 
+mod accept;
 mod access;
 mod allowance;
+mod bulks;
 mod error;
 mod families;
 mod form;
 mod json;
+mod judge;
 pub mod metrics;
 pub mod openapi;
 mod page;
+mod pressure;
 mod quarantine;
 mod router;
 mod server;

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use facteur_core::Timestamp;
-use facteur_core::job::JobDefaults;
+use facteur_core::job::{Channel, JobDefaults};
 use facteur_core::sender::Sender;
+use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::bulks::BulksSide;
+use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
 
 /// Shared by all requests.
@@ -19,6 +22,9 @@ pub(crate) struct AppState {
     /// Senders, pauses and tenants, at most a second old.
     pub(crate) directory: Directory,
     pub(crate) templates: TemplateStore,
+    pub(crate) acceptances: Acceptances,
+    pub(crate) pressure: Pressure,
+    pub(crate) bulks: BulksSide,
     pub(crate) jobs: JobSettings,
     pub(crate) now: Now,
     pub(crate) twilio: TwilioSide,
@@ -38,6 +44,16 @@ pub struct JobSettings {
     pub sms_sender: Option<Sender>,
     /// Sender of WhatsApp messages that name none.
     pub whatsapp_sender: Option<Sender>,
+}
+
+impl JobSettings {
+    /// The sender of a channel's messages that name none.
+    pub(crate) fn default_sender(&self, channel: Channel) -> Option<&Sender> {
+        match channel {
+            Channel::Sms | Channel::Mms => self.sms_sender.as_ref(),
+            Channel::Whatsapp => self.whatsapp_sender.as_ref(),
+        }
+    }
 }
 
 /// How webhooks of Twilio are known to be Twilio's.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -12,6 +13,8 @@ use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::bulks::BulksSide;
+use crate::pressure::Pressure;
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
 use crate::server;
@@ -79,6 +82,9 @@ impl Web {
             database: database.clone(),
             directory,
             templates,
+            acceptances: Acceptances::start(database.clone()),
+            pressure: Pressure::default(),
+            bulks: BulksSide::new(),
             jobs,
             now,
             twilio,
@@ -104,7 +110,7 @@ impl Web {
         helpers.spawn(self.filer.run());
         helpers.spawn(probe(self.database, self.probed));
         server::serve(listener, routes(Arc::clone(&self.app)), stop).await;
-        self.app.callbacks.shutdown().await;
+        tokio::join!(self.app.callbacks.shutdown(), self.app.acceptances.shutdown());
         self.renewing.cancel();
         helpers.shutdown().await;
     }

@@ -5,6 +5,7 @@
 mod adapters;
 mod anchor;
 pub mod breakers;
+mod bulks;
 pub mod clock;
 mod duties;
 mod endings;

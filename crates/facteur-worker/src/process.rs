@@ -119,7 +119,9 @@ impl<P: Ports> Life<P> {
             return self.change_lane(content, row).await;
         }
         let verdict = self.gate(&wake_up, row.deadline, now).await?;
-        rows::add_ready(&mut row, verdict.ready());
+        if let Some(ready) = verdict.ready() {
+            row.add_ready(ready);
+        }
         let ready = match verdict {
             Verdict::Pass(ready) => ready,
             Verdict::Later(at, _) => return self.schedule(content, row, at, now).await,

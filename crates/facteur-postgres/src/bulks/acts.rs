@@ -1,10 +1,10 @@
 //! What people do to a bulk while it runs: cancel it, change its rate, try anew what failed.
 
+use deadpool_postgres::Transaction;
 use facteur_core::bulk::{self, BulkState, Ended};
 use facteur_core::limits::DUTY_ROWS_MAX;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
-use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Transaction;
 use facteur_core::bulk::{due, fails_too_often, is_failure};
 use facteur_core::lane::Lane;
-use facteur_core::limits::{DUTY_ROWS_MAX, WAKE_UP_GRACE};
+use facteur_core::limits::{DUTY_ROWS_MAX, OUTBOX_GRACE};
 use facteur_core::schedule::RetrySchedule;
 use facteur_core::status::Status;
-use deadpool_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -93,7 +93,8 @@ const RELEASE: &str = "WITH picked AS MATERIALIZED (SELECT * FROM facteur.bulk_r
          WHERE bulk_id = $1 AND line = ANY (ARRAY(SELECT line FROM picked))) \
      SELECT count(*) FROM picked";
 
-const PACE: &str = "UPDATE facteur.bulks SET paced_to = now() - $2::float8 * interval '1 second' WHERE id = $1";
+const PACE: &str =
+    "UPDATE facteur.bulks SET paced_to = now() - $2::float8 * interval '1 second' WHERE id = $1";
 
 const COMPLETE: &str = "UPDATE facteur.bulks SET state = 'completed', ended_at = clock_timestamp(), \
          updated_at = clock_timestamp() \
@@ -149,7 +150,13 @@ pub async fn withdrawing(database: &Database) -> Result<Vec<Uuid>, BatchFailure>
 async fn ids(database: &Database, sql: &str) -> Result<Vec<Uuid>, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(sql).await.map_err(classify)?;
-    Ok(client.query(&statement, &[&BULKS_MAX]).await.map_err(classify)?.iter().map(|row| row.get(0)).collect())
+    Ok(client
+        .query(&statement, &[&BULKS_MAX])
+        .await
+        .map_err(classify)?
+        .iter()
+        .map(|row| row.get(0))
+        .collect())
 }
 
 /// One turn over a bulk; does nothing where another worker holds it.
@@ -194,8 +201,10 @@ pub async fn drip(database: &Database, id: Uuid) -> Result<Dripped, BatchFailure
 /// Notes what has ended. Returns how many that are, and how many more may be released.
 async fn settle(transaction: &Transaction<'_>, id: Uuid) -> Result<(i64, i64), BatchFailure> {
     let statement = transaction.prepare_cached(SETTLE).await.map_err(classify)?;
-    let row =
-        transaction.query_one(&statement, &[&id, &final_statuses(), &DUTY_ROWS_MAX]).await.map_err(classify)?;
+    let row = transaction
+        .query_one(&statement, &[&id, &final_statuses(), &DUTY_ROWS_MAX])
+        .await
+        .map_err(classify)?;
     let room = (AHEAD_MAX - row.get::<_, i64>("ahead")).min(RELEASED_MAX - row.get::<_, i64>("released"));
     Ok((row.get("settled"), room.max(0)))
 }
@@ -209,7 +218,8 @@ async fn judge(
     let failures: Vec<&str> =
         Status::ALL.into_iter().filter(|status| is_failure(*status)).map(Status::as_str).collect();
     let statement = transaction.prepare_cached(JUDGE).await.map_err(classify)?;
-    let row = transaction.query_one(&statement, &[&id, &final_statuses(), &failures]).await.map_err(classify)?;
+    let row =
+        transaction.query_one(&statement, &[&id, &final_statuses(), &failures]).await.map_err(classify)?;
     let (ended, failed): (i64, i64) = (row.get("ended"), row.get("failed"));
     if !fails_too_often(ended, failed, error_ratio_max) {
         return Ok(None);
@@ -231,9 +241,10 @@ async fn release(
     if limit <= 0 {
         return Ok(0);
     }
-    let age_max_s = RetrySchedule::of(lane.and_then(Lane::from_name).unwrap_or(Lane::Bulk)).age_max.as_secs_f64();
+    let age_max_s =
+        RetrySchedule::of(lane.and_then(Lane::from_name).unwrap_or(Lane::Bulk)).age_max.as_secs_f64();
     let statement = transaction.prepare_cached(RELEASE).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 4] = [&id, &limit, &WAKE_UP_GRACE.as_secs_f64(), &age_max_s];
+    let parameters: [&(dyn ToSql + Sync); 4] = [&id, &limit, &OUTBOX_GRACE.as_secs_f64(), &age_max_s];
     Ok(transaction.query_one(&statement, &parameters).await.map_err(classify)?.get(0))
 }
 

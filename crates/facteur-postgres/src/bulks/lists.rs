@@ -24,8 +24,7 @@ macro_rules! paused {
     };
 }
 
-const FIND: &str =
-    concat!("SELECT ", columns!(), " FROM facteur.bulks b ", paused!(), " WHERE b.id = $1");
+const FIND: &str = concat!("SELECT ", columns!(), " FROM facteur.bulks b ", paused!(), " WHERE b.id = $1");
 
 /// `$1`, `$2`: the position before; `$3`: the limit.
 const LIST_ALL: &str = concat!(

@@ -189,12 +189,7 @@ pub async fn open_upload(database: &Database, new: &NewBulk<'_>) -> Result<Opene
 ///
 /// # Errors
 /// [`StageError::Superseded`] if the upload is not the present one, or other lines are the next.
-pub async fn stage(
-    database: &Database,
-    id: Uuid,
-    token: Uuid,
-    lines: &[NewLine],
-) -> Result<i64, StageError> {
+pub async fn stage(database: &Database, id: Uuid, token: Uuid, lines: &[NewLine]) -> Result<i64, StageError> {
     let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(0) };
     let (before, last) = (number(first.line) - 1, number(last.line));
     let ready = || lines.iter().map(|line| line.judged.as_ref().ok());

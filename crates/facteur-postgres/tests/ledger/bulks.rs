@@ -19,7 +19,8 @@ struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     async fn open(fixture: &'a Fixture, key: Option<&str>, token: Uuid, head: &[u8]) -> (Self, Opened) {
-        let document = serde_json::json!({"tenant": "default", "from": "+15005550006", "category": "marketing"});
+        let document =
+            serde_json::json!({"tenant": "default", "from": "+15005550006", "category": "marketing"});
         let id = Uuid::new_v4();
         let new = NewBulk {
             id,
@@ -152,7 +153,10 @@ async fn recipients_become_jobs_in_chunks_never_far_ahead_of_the_claims_and_the_
     upload.end("true", "sent", "accepted").await;
     assert!(!upload.drip().await.is_completed, "1,000 are noted in one turn");
     assert!(upload.drip().await.is_completed);
-    assert_eq!((upload.state().await, upload.states().await), (BulkState::Completed, states([("sent", 2_500)])));
+    assert_eq!(
+        (upload.state().await, upload.states().await),
+        (BulkState::Completed, states([("sent", 2_500)]))
+    );
 }
 
 #[tokio::test]
@@ -206,7 +210,10 @@ async fn a_bulk_that_was_cancelled_by_its_id_alone_or_in_part_is_withdrawn_to_th
     let (database, upload) = (&fixture.database, Upload::accepted(&fixture, 1_200).await);
     cancels::cancel_bulk(database, upload.id, "wrong text", "test").await.unwrap();
     assert_eq!(upload.drip().await, bulks::Dripped::default());
-    assert_eq!((upload.state().await, bulks::withdrawing(database).await.unwrap()), (BulkState::Canceled, vec![upload.id]));
+    assert_eq!(
+        (upload.state().await, bulks::withdrawing(database).await.unwrap()),
+        (BulkState::Canceled, vec![upload.id])
+    );
     assert_eq!(bulks::withdraw(database, upload.id).await.unwrap(), 1_000);
     assert_eq!(bulks::withdraw(database, upload.id).await.unwrap(), 200);
     assert_eq!(upload.states().await, states([("canceled", 1_200)]));
@@ -252,7 +259,9 @@ async fn only_what_failed_and_cannot_have_left_is_tried_anew() {
     upload.end("line = 10", "undelivered", "not_delivered").await;
     // Of the sixth a call has left no record; the seventh has a refusal on record, and a letter.
     let job = |line| bulk::job_id(upload.id, line, 0);
-    fixture.sql(&format!("UPDATE facteur.jobs SET attempt = 1 WHERE id IN ('{}', '{}')", job(6), job(7))).await;
+    fixture
+        .sql(&format!("UPDATE facteur.jobs SET attempt = 1 WHERE id IN ('{}', '{}')", job(6), job(7)))
+        .await;
     fixture
         .sql(&format!(
             "INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, next_status, \

@@ -1,6 +1,8 @@
 //! The ledger on a real Postgres: claim, record, settlement, sweep and slots.
 
 #[cfg(test)]
+mod acceptances;
+#[cfg(test)]
 mod breakers;
 #[cfg(test)]
 mod bulks;

@@ -18,8 +18,22 @@ pub(crate) enum Permission {
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
-    const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
-    &[("GET", "/v1/whoami", Any)]
+    const _: [Permission; 2] = [Admin, Superadmin];
+    &[
+        ("GET", "/v1/whoami", Any),
+        ("POST", "/v1/messages", Send),
+        ("POST", "/v1/bulks", Send),
+        ("GET", "/v1/bulks", Read),
+        ("GET", "/v1/bulks/{id}", Read),
+        ("PATCH", "/v1/bulks/{id}", Send),
+        ("GET", "/v1/bulks/{id}/recipients", Read),
+        ("GET", "/v1/bulks/{id}/events", Read),
+        ("GET", "/v1/bulks/{id}/failed.csv", Read),
+        ("POST", "/v1/bulks/{id}/pause", Send),
+        ("POST", "/v1/bulks/{id}/resume", Send),
+        ("POST", "/v1/bulks/{id}/cancel", Send),
+        ("POST", "/v1/bulks/{id}/retry", Send),
+    ]
 };
 
 /// What a route takes; `None` if it is not in the table.

@@ -14,10 +14,33 @@ use crate::error::ApiError;
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Names of the column that holds the numbers, without accents, signs and case: in English and French.
 const PHONE_COLUMNS: [&str; 27] = [
-    "to", "phone", "phonenumber", "phoneno", "telephone", "tel", "telephonenumber", "mobile", "mobilephone",
-    "mobilenumber", "cell", "cellphone", "number", "recipient", "msisdn", "gsm", "sms", "portable", "numero",
-    "numerodetelephone", "numerodeportable", "numerotelephone", "numeromobile", "telephonemobile",
-    "telephoneportable", "destinataire", "whatsapp",
+    "to",
+    "phone",
+    "phonenumber",
+    "phoneno",
+    "telephone",
+    "tel",
+    "telephonenumber",
+    "mobile",
+    "mobilephone",
+    "mobilenumber",
+    "cell",
+    "cellphone",
+    "number",
+    "recipient",
+    "msisdn",
+    "gsm",
+    "sms",
+    "portable",
+    "numero",
+    "numerodetelephone",
+    "numerodeportable",
+    "numerotelephone",
+    "numeromobile",
+    "telephonemobile",
+    "telephoneportable",
+    "destinataire",
+    "whatsapp",
 ];
 /// Names of the column that holds the recipient's name.
 const NAME_COLUMNS: [&str; 5] = ["name", "fullname", "nom", "nomcomplet", "nometprenom"];
@@ -87,12 +110,11 @@ impl Columns {
     fn of(headers: &StringRecord) -> Result<Self, ApiError> {
         let names: Vec<String> = headers.iter().map(str::to_owned).collect();
         let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
-        let phones: Vec<usize> = PHONE_COLUMNS
-            .iter()
-            .filter_map(|known| plain.iter().position(|name| name == known))
-            .collect();
+        let phones: Vec<usize> =
+            PHONE_COLUMNS.iter().filter_map(|known| plain.iter().position(|name| name == known)).collect();
         let Some(&phone) = phones.first() else {
-            let sentence = "no column of the header row is called `phone`, `telephone`, `mobile`, `numero` or `to`";
+            let sentence =
+                "no column of the header row is called `phone`, `telephone`, `mobile`, `numero` or `to`";
             return Err(ApiError::invalid("phone_column_missing", sentence).field("to"));
         };
         let name = NAME_COLUMNS.iter().find_map(|known| plain.iter().position(|name| name == known));
@@ -134,7 +156,10 @@ fn unreadable(error: &csv::Error, row: u64) -> ApiError {
     match error.kind() {
         ErrorKind::Utf8 { .. } => {
             let sentence = format!("row {row} is not UTF-8: save the file as \"CSV UTF-8\"");
-            ApiError { sentence: sentence.into(), ..ApiError::new(StatusCode::BAD_REQUEST, "invalid_utf8", "") }
+            ApiError {
+                sentence: sentence.into(),
+                ..ApiError::new(StatusCode::BAD_REQUEST, "invalid_utf8", "")
+            }
         }
         ErrorKind::UnequalLengths { expected_len, len, .. } => {
             let sentence = format!("row {row} has {len} columns, and the header row {expected_len}");

@@ -16,14 +16,19 @@ fn lines(file: &[u8]) -> Result<Vec<Recipient>, ApiError> {
 }
 
 fn recipient(to: &str, name: Option<&str>, variables: &[(&str, &str)]) -> Recipient {
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), Scalar::Text((*value).to_owned())));
+    let variables =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), Scalar::Text((*value).to_owned())));
     Recipient { to: to.to_owned(), name: name.map(str::to_owned), variables: variables.collect() }
 }
 
 #[test]
 fn files_as_spreadsheets_write_them_are_read_in_all_their_spellings() {
     let expected = vec![
-        recipient("06 12 34 56 78", Some("Zoé; dite \"Z\""), &[("Nom", "Zoé; dite \"Z\""), ("date", "15 juin")]),
+        recipient(
+            "06 12 34 56 78",
+            Some("Zoé; dite \"Z\""),
+            &[("Nom", "Zoé; dite \"Z\""), ("date", "15 juin")],
+        ),
         recipient("+33612345679", None, &[("date", "16 juin")]),
     ];
     for file in [
@@ -44,7 +49,12 @@ fn what_cannot_be_read_is_named_by_its_row() {
     assert_eq!(code(b"name,date\nJean,x\n").code, "phone_column_missing");
     assert_eq!(code(b"").code, "phone_column_missing");
     let error = code(b"phone,name\n0612345678,Jean\n0612345679\n");
-    assert_eq!((error.code, error.sentence.contains("row 3 has 1 columns")), ("row_columns", true), "{}", error.sentence);
+    assert_eq!(
+        (error.code, error.sentence.contains("row 3 has 1 columns")),
+        ("row_columns", true),
+        "{}",
+        error.sentence
+    );
     let latin = code(b"phone,name\n0612345678,Zo\xe9\n");
     assert_eq!((latin.code, latin.sentence.contains("row 2")), ("invalid_utf8", true), "{}", latin.sentence);
     assert_eq!(code(b"phone,a,a\n1,2,3\n").code, "invalid_field");

@@ -19,7 +19,12 @@ const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Reads a body to its end, and returns how many lines it had; `None` if nobody waits for them any more.
 pub(super) fn read(source: &mut impl Read, outlet: &mut Outlet) -> Result<Option<u32>, ApiError> {
     let bytes = Cell::new(0);
-    let parse = Parse { outlet: RefCell::new(outlet), bytes: &bytes, fault: RefCell::new(None), is_gone: Cell::new(false) };
+    let parse = Parse {
+        outlet: RefCell::new(outlet),
+        bytes: &bytes,
+        fault: RefCell::new(None),
+        is_gone: Cell::new(false),
+    };
     let mut reader = serde_json::Deserializer::from_reader(Counted { source, bytes: &bytes });
     let mut track = serde_path_to_error::Track::new();
     let result = (&parse).deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
@@ -122,8 +127,11 @@ impl<'de> Visitor<'de> for &Parse<'_> {
                     fields = before;
                 }
                 (_, None) => {
-                    let sentence = format!("`{key}` stands behind `recipients`: let `recipients` be the last field");
-                    return Err(self.fail(ApiError::invalid("recipients_first", sentence).field("recipients")));
+                    let sentence =
+                        format!("`{key}` stands behind `recipients`: let `recipients` be the last field");
+                    return Err(
+                        self.fail(ApiError::invalid("recipients_first", sentence).field("recipients"))
+                    );
                 }
                 (_, Some(mut before)) => {
                     before.insert(key, map.next_value()?);

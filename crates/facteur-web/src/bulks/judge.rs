@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use facteur_core::Timestamp;
 use facteur_core::bulk::job_id;
 use facteur_core::document::{DocumentChannel, JobDocument, Scalar};
-use facteur_core::gate::{self, Facts, Verdict};
+use facteur_core::gate::{self, Verdict};
 use facteur_core::ids::{JobId, Tenant};
 use facteur_core::job::{Category, Channel, Job};
 use facteur_core::reason::{Reason, ReasonCode as Code};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::head::BulkHead;
 use super::lines::Recipient;
 use crate::error::ApiError;
+use crate::judge::facts;
 use crate::state::AppState;
 
 /// What of a number that is none is kept, so that its sender finds the line.
@@ -38,7 +39,6 @@ pub(super) struct Shared {
     pub(super) document: serde_json::Value,
     blank: JobDocument,
     text: Option<Template>,
-    sender_owner: Option<String>,
     now: Timestamp,
 }
 
@@ -47,12 +47,19 @@ impl Shared {
     ///
     /// # Errors
     /// What is wrong with it: no message could leave.
-    pub(super) async fn of(app: &AppState, tenant: Tenant, head: &BulkHead, bulk: Uuid) -> Result<Self, ApiError> {
+    pub(super) async fn of(
+        app: &AppState,
+        tenant: Tenant,
+        head: &BulkHead,
+        bulk: Uuid,
+    ) -> Result<Self, ApiError> {
         head.check()?;
         let found = match &head.template {
-            Some(name) => Some(app.templates.find(tenant.as_str(), name, head.language.as_deref()).await?.ok_or_else(
-                || ApiError::from(Reason::field(Code::TemplateUnknown, "template", "does not exist")),
-            )?),
+            Some(name) => {
+                Some(app.templates.find(tenant.as_str(), name, head.language.as_deref()).await?.ok_or_else(
+                    || ApiError::from(Reason::field(Code::TemplateUnknown, "template", "does not exist")),
+                )?)
+            }
             None => None,
         };
         let category = head.category.or(found.as_ref().map(|found| found.category)).unwrap_or_default();
@@ -77,15 +84,7 @@ impl Shared {
         };
         let trial = Job::from_document(JobId(bulk), trial, &app.jobs.defaults, now)?;
         let channel = trial.recipient.channel;
-        let default = match channel {
-            Channel::Sms | Channel::Mms => &app.jobs.sms_sender,
-            Channel::Whatsapp => &app.jobs.whatsapp_sender,
-        };
-        let sender = trial.sender.clone().or_else(|| default.clone());
-        let sender_owner = match &sender {
-            Some(sender) => app.directory.tenant_of(sender.as_str()).await,
-            None => None,
-        };
+        let sender = trial.sender.clone().or_else(|| app.jobs.default_sender(channel).cloned());
         // Workers may have another default than this process.
         blank.from = sender.as_ref().map(ToString::to_string);
         blank.channel = Some(match channel {
@@ -108,40 +107,33 @@ impl Shared {
             document,
             blank,
             text,
-            sender_owner,
             now,
         };
-        match shared.admit(&Job { sender, send_at: None, ..trial }) {
+        match shared.admit(app, &Job { sender, send_at: None, ..trial }).await {
             Verdict::Refuse(_, reason) => Err(reason.into()),
             Verdict::Pass(_) | Verdict::Later(..) | Verdict::Hold(..) => Ok(shared),
         }
     }
 
-    fn admit(&self, job: &Job) -> Verdict {
-        let facts = Facts {
-            sender: job.sender.clone(),
-            sender_owner: self.sender_owner.clone(),
-            template: None,
-            stored_text: None,
-            // What keeps it back for a while, the worker finds.
-            hold: None,
-            is_canceled: false,
-        };
+    /// What would keep it back for a while is left to the worker.
+    async fn admit(&self, app: &AppState, job: &Job) -> Verdict {
+        let facts = facts(app, job, None).await;
         gate::admit(job, facts, self.expires_at.unwrap_or(Timestamp::MAX), self.now)
     }
 
     /// Judges a line of the bulk.
-    pub(super) fn judge(&self, app: &AppState, bulk: Uuid, line: u32, given: Recipient) -> NewLine {
+    pub(super) async fn judge(&self, app: &AppState, bulk: Uuid, line: u32, given: Recipient) -> NewLine {
         let digest = given.digest();
         let kept = |text: &str, chars| text.replace('\0', "").chars().take(chars).collect::<String>();
-        let (to, name) = (kept(&given.to, KEPT_CHARS_MAX), given.name.as_deref().map(|name| kept(name, NAME_CHARS_MAX)));
-        match self.ready(app, job_id(bulk, line, 0), given) {
+        let (to, name) =
+            (kept(&given.to, KEPT_CHARS_MAX), given.name.as_deref().map(|name| kept(name, NAME_CHARS_MAX)));
+        match self.ready(app, job_id(bulk, line, 0), given).await {
             Ok((recipient, ready)) => NewLine { line, recipient, name, digest, judged: Ok(ready) },
             Err(reason) => NewLine { line, recipient: to, name, digest, judged: Err(reason) },
         }
     }
 
-    fn ready(&self, app: &AppState, id: JobId, given: Recipient) -> Result<(String, Ready), Reason> {
+    async fn ready(&self, app: &AppState, id: JobId, given: Recipient) -> Result<(String, Ready), Reason> {
         let Recipient { to, name, mut variables } = given;
         if let Some(name) = name {
             variables.entry("name".to_owned()).or_insert(Scalar::Text(name));
@@ -152,7 +144,8 @@ impl Shared {
         if has_nul(&to) || values.iter().any(|(name, value)| has_nul(name) || has_nul(value)) {
             return Err(Reason::new(Code::NulByte, "the line holds a NUL character"));
         }
-        let text = self.text.as_ref().map(|template| template.render(&values)).transpose().map_err(missing)?;
+        let text =
+            self.text.as_ref().map(|template| template.render(&values)).transpose().map_err(missing)?;
         let is_twilios = self.blank.content_sid.is_some();
         let document = JobDocument {
             to: Some(to),
@@ -161,7 +154,7 @@ impl Shared {
             ..self.blank.clone()
         };
         let job = Job::from_document(id, document, &app.jobs.defaults, self.now)?;
-        let ready = match self.admit(&job) {
+        let ready = match self.admit(app, &job).await {
             Verdict::Pass(ready) | Verdict::Later(_, ready) | Verdict::Hold(_, ready) => ready,
             Verdict::Refuse(_, reason) => return Err(reason),
         };
@@ -200,7 +193,9 @@ fn channel(head: &BulkHead) -> Result<Option<DocumentChannel>, ApiError> {
         None | Some("sms") => Ok(Some(DocumentChannel::Sms)),
         Some("mms") => Ok(Some(DocumentChannel::Mms)),
         Some("whatsapp") => Ok(Some(DocumentChannel::Whatsapp)),
-        Some(_) => Err(ApiError::invalid("invalid_field", "`channel` is sms, mms or whatsapp").field("channel")),
+        Some(_) => {
+            Err(ApiError::invalid("invalid_field", "`channel` is sms, mms or whatsapp").field("channel"))
+        }
     }
 }
 

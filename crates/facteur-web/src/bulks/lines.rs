@@ -129,6 +129,9 @@ impl Outlet {
 
 pub(super) fn too_many() -> ApiError {
     let sentence = format!("a bulk has at most {RECIPIENTS_MAX} recipients: divide it; nothing was sent");
-    ApiError { status: axum::http::StatusCode::PAYLOAD_TOO_LARGE, ..ApiError::invalid("too_many_recipients", sentence) }
-        .field("recipients")
+    ApiError {
+        status: axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+        ..ApiError::invalid("too_many_recipients", sentence)
+    }
+    .field("recipients")
 }

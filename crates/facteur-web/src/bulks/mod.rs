@@ -10,10 +10,12 @@ mod json_lines;
 mod judge;
 mod lines;
 mod pipe;
+mod side;
 mod upload;
 
-pub(crate) use head::BulkHead;
-pub(crate) use lines::{BulkRequest, Recipient};
+pub(crate) use head::{BulkHead, check_rate};
+pub(crate) use lines::BulkRequest;
+pub(crate) use side::BulksSide;
 pub(crate) use upload::{Preview, Upload, Uploaded, upload};
 
 /// How a request gives its recipients.

@@ -102,7 +102,7 @@ pub(crate) struct RefusedLine {
 /// What is wrong with it. Without an idempotency key, or if the request itself is at fault, nothing of it is kept; an
 /// upload that was cut can be resumed.
 pub(crate) async fn upload(app: &App, upload: Upload, body: Body) -> Result<Uploaded, ApiError> {
-    let _permit = app.uploads.try_acquire().map_err(|_| BUSY)?;
+    let _permit = app.bulks.uploads.try_acquire().map_err(|_| BUSY)?;
     let (carrying, source) = pipe(body);
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (format, head) = (upload.format, upload.head.clone());
@@ -254,13 +254,18 @@ impl Ledger {
         Ok(count)
     }
 
-    async fn take(&mut self, app: &AppState, shared: &Shared, lines: Vec<(u32, Recipient)>) -> Result<(), ApiError> {
+    async fn take(
+        &mut self,
+        app: &AppState,
+        shared: &Shared,
+        lines: Vec<(u32, Recipient)>,
+    ) -> Result<(), ApiError> {
         match self {
             Self::Replay { .. } => Ok(()),
             Self::Staging(staging) => staging.take(app, shared, lines).await,
             Self::Dry(preview, seen) => {
                 for (number, line) in lines {
-                    preview.add(shared.judge(app, Uuid::nil(), number, line), seen);
+                    preview.add(shared.judge(app, Uuid::nil(), number, line).await, seen);
                 }
                 Ok(())
             }
@@ -299,8 +304,14 @@ impl Ledger {
 
 impl Staging {
     /// Compares what is staged already, and stages the rest.
-    async fn take(&self, app: &AppState, shared: &Shared, lines: Vec<(u32, Recipient)>) -> Result<(), ApiError> {
-        let (known, new): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(number, _)| *number <= self.staged);
+    async fn take(
+        &self,
+        app: &AppState,
+        shared: &Shared,
+        lines: Vec<(u32, Recipient)>,
+    ) -> Result<(), ApiError> {
+        let (known, new): (Vec<_>, Vec<_>) =
+            lines.into_iter().partition(|(number, _)| *number <= self.staged);
         if let (Some((first, _)), Some((last, _))) = (known.first(), known.last()) {
             let digests = bulks::digests(&app.database, self.id, *first, *last).await?;
             let differs = |((_, line), known): (&(u32, Recipient), &Vec<u8>)| line.digest()[..] != known[..];
@@ -308,8 +319,10 @@ impl Staging {
                 return Err(key_reused(Some(known[at].0)));
             }
         }
-        let judged: Vec<NewLine> =
-            new.into_iter().map(|(number, line)| shared.judge(app, self.id, number, line)).collect();
+        let mut judged = Vec::with_capacity(new.len());
+        for (number, line) in new {
+            judged.push(shared.judge(app, self.id, number, line).await);
+        }
         bulks::stage(&app.database, self.id, self.token, &judged).await.map(drop).map_err(staging_error)
     }
 
@@ -336,7 +349,9 @@ impl Preview {
                 self.segments += u64::from(ready.segments);
                 return;
             }
-            Ok(_) => ("duplicate_recipient", Some("to".to_owned()), "stands on an earlier line already".to_owned()),
+            Ok(_) => {
+                ("duplicate_recipient", Some("to".to_owned()), "stands on an earlier line already".to_owned())
+            }
             Err(Reason { code, field, sentence }) => (code.as_str(), field, sentence),
         };
         let (code, field, error) = reason;

@@ -1,5 +1,7 @@
 //! The canonical API.
 
+mod bulks;
+mod messages;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,10 +11,10 @@ use crate::state::App;
 
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(whoami::read))
+    OpenApiRouter::new().routes(routes!(whoami::read)).merge(bulks::routes())
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(messages::long_routes()).merge(bulks::long_routes())
 }
