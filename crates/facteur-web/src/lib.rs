@@ -6,6 +6,7 @@
 mod accept;
 mod access;
 mod allowance;
+mod duties;
 mod error;
 mod families;
 mod form;
@@ -21,7 +22,9 @@ mod server;
 mod state;
 mod status_webhook;
 mod v1;
+mod waiting;
 mod web;
 
+pub use pressure::AcceptLimits;
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

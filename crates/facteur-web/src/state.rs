@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use facteur_core::Timestamp;
 use facteur_core::job::{Channel, JobDefaults};
+use facteur_core::reconcile::EvidenceRules;
 use facteur_core::sender::Sender;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore};
@@ -12,6 +13,7 @@ use url::Url;
 
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
+use crate::waiting::Waiters;
 
 /// Shared by all requests.
 pub(crate) type App = Arc<AppState>;
@@ -23,6 +25,9 @@ pub(crate) struct AppState {
     pub(crate) templates: TemplateStore,
     pub(crate) acceptances: Acceptances,
     pub(crate) pressure: Pressure,
+    pub(crate) waiters: Waiters,
+    /// How evidence about uncertain messages is judged, for those who ask what comes next.
+    pub(crate) evidence: EvidenceRules,
     pub(crate) jobs: JobSettings,
     pub(crate) now: Now,
     pub(crate) twilio: TwilioSide,

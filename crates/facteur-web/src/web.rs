@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_core::reconcile::EvidenceRules;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
 use secrecy::SecretString;
@@ -13,11 +14,12 @@ use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::pressure::Pressure;
+use crate::pressure::{AcceptLimits, Pressure};
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
-use crate::server;
 use crate::state::{App, AppState, JobSettings, Now, TwilioSide};
+use crate::waiting::Waiters;
+use crate::{duties, server};
 
 /// How often the database is asked whether it would commit, and how long it may take to say so.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -35,6 +37,10 @@ pub struct WebParts {
     pub public_url: Option<Url>,
     /// What jobs take from the configuration.
     pub jobs: JobSettings,
+    /// What is accepted at most.
+    pub limits: AcceptLimits,
+    /// How evidence about uncertain messages is judged: the same as in the workers.
+    pub evidence: EvidenceRules,
     /// What time it is.
     pub now: Now,
 }
@@ -70,7 +76,8 @@ impl Web {
     /// Puts the parts together; nothing is connected yet.
     #[must_use]
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { database, account_sid, signing_tokens, public_url, jobs, now } = parts;
+        let WebParts { database, account_sid, signing_tokens, public_url, jobs, limits, evidence, now } =
+            parts;
         let renewing = CancellationToken::new();
         let callbacks = Callbacks::start(database.clone(), account_sid.clone());
         let (quarantine, filer) = quarantine(database.clone());
@@ -82,7 +89,9 @@ impl Web {
             directory,
             templates,
             acceptances: Acceptances::start(database.clone()),
-            pressure: Pressure::default(),
+            pressure: Pressure::new(limits),
+            waiters: Waiters::default(),
+            evidence,
             jobs,
             now,
             twilio,
@@ -106,6 +115,11 @@ impl Web {
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(self.filer.run());
+        helpers.spawn(duties::forget_old_keys(self.database.clone()));
+        let (app, database) = (Arc::clone(&self.app), self.database.clone());
+        helpers.spawn(async move { app.pressure.watch_outbox(database).await });
+        let (app, database, stopping) = (Arc::clone(&self.app), self.database.clone(), stop.clone());
+        helpers.spawn(async move { app.waiters.serve(database, stopping).await });
         helpers.spawn(probe(self.database, self.probed));
         server::serve(listener, routes(Arc::clone(&self.app)), stop).await;
         tokio::join!(self.app.callbacks.shutdown(), self.app.acceptances.shutdown());

@@ -18,8 +18,22 @@ pub(crate) enum Permission {
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
-    const _: [Permission; 3] = [Admin, Read, Superadmin];
-    &[("GET", "/v1/whoami", Any), ("POST", "/v1/messages", Send)]
+    const _: [Permission; 1] = [Superadmin];
+    &[
+        ("GET", "/v1/whoami", Any),
+        ("GET", "/v1/status", Admin),
+        ("POST", "/v1/messages", Send),
+        ("GET", "/v1/messages", Read),
+        ("GET", "/v1/messages/{id}", Read),
+        ("GET", "/v1/messages/{id}/explain", Read),
+        ("POST", "/v1/messages/{id}/cancel", Send),
+        ("DELETE", "/v1/messages/{id}", Send),
+        ("GET", "/v1/pauses", Read),
+        ("POST", "/v1/pauses", Admin),
+        ("DELETE", "/v1/pauses/{scope}/{key}", Admin),
+        ("GET", "/v1/dead-letters", Admin),
+        ("GET", "/v1/dead-letters/{id}", Admin),
+    ]
 };
 
 /// What a route takes; `None` if it is not in the table.

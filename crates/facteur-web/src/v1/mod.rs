@@ -1,6 +1,9 @@
 //! The canonical API.
 
+mod dead_letters;
 mod messages;
+mod pauses;
+mod status;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +13,12 @@ use crate::state::App;
 
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(whoami::read))
+    OpenApiRouter::new()
+        .routes(routes!(whoami::read))
+        .routes(routes!(status::read))
+        .merge(messages::routes())
+        .merge(pauses::routes())
+        .merge(dead_letters::routes())
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.

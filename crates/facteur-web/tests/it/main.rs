@@ -3,7 +3,13 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod sending;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

@@ -153,7 +153,11 @@ impl Config {
                 uncertain_policies: Policies::default(),
                 uncertain_grace: Duration::ZERO,
             },
-            web: WebSection { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
+            web: WebSection {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                tenant_rate: None,
+                outbox_max: 0,
+            },
             telemetry: TelemetrySection {
                 log: String::new(),
                 log_format: LogFormat::Human,

@@ -7,7 +7,7 @@ use facteur_core::gcra::Rate;
 use facteur_core::job::Channel;
 use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
-use facteur_core::reconcile::Policies;
+use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_core::sender::Sender;
 use secrecy::SecretString;
 use url::Url;
@@ -107,6 +107,10 @@ pub struct WorkerSection {
 pub struct WebSection {
     /// Where the routes are served.
     pub listen: SocketAddr,
+    /// Messages a second that each tenant may hand in; `None` is no limit.
+    pub tenant_rate: Option<Rate>,
+    /// Messages that may wait to be handed to the broker.
+    pub outbox_max: u32,
 }
 
 /// `[telemetry]`
@@ -159,6 +163,12 @@ impl WorkerSection {
             Lane::Normal => self.concurrency,
             Lane::Bulk => (self.concurrency / 2).max(1),
         }
+    }
+
+    /// How evidence about uncertain messages is judged.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceRules {
+        EvidenceRules { grace: self.uncertain_grace, policies: self.uncertain_policies }
     }
 }
 
