@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use facteur_core::envelope::Headers;
+use facteur_core::lane::Lane;
 use facteur_core::limits::DUTY_ROWS_MAX;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -31,6 +32,13 @@ const RETRY_LATER: &str = "UPDATE facteur.outbox SET claim_token = NULL, tries =
          claimed_until = clock_timestamp() \
              + least(2 ^ least(tries + 1, 30), $3::float8) * (0.5 + random()) * interval '1 second' \
      WHERE id = ANY ($1::int8[]) AND claim_token = $2";
+
+/// Ids are given out one after the other, so that no more rows can stand there than lie between the first and the last.
+const SPAN: &str = "SELECT coalesce((SELECT id FROM facteur.outbox ORDER BY id DESC LIMIT 1) \
+         - (SELECT id FROM facteur.outbox ORDER BY id LIMIT 1) + 1, 0) AS span";
+
+const COUNT: &str = "SELECT (SELECT count(*) FROM (SELECT FROM facteur.outbox WHERE relay = r.name LIMIT $2) o) AS rows \
+     FROM unnest($1::text[]) WITH ORDINALITY AS r(name, n) ORDER BY n";
 
 /// One publication.
 #[derive(Clone, PartialEq)]
@@ -130,6 +138,32 @@ impl Outbox {
         let client = self.database.client().await?;
         let statement = client.prepare_cached(RETRY_LATER).await.map_err(classify)?;
         client.execute(&statement, &[&ids, &token, &RETRY_DELAY_MAX.as_secs_f64()]).await.map_err(classify)
+    }
+}
+
+impl Outbox {
+    /// Whether at least `most` rows wait to be published; they are counted only if there may be so many.
+    ///
+    /// # Errors
+    /// The database's, classified.
+    pub async fn has_at_least(&self, most: i64) -> Result<bool, BatchFailure> {
+        let client = self.database.client().await?;
+        let statement = client.prepare_cached(SPAN).await.map_err(classify)?;
+        let span: i64 = client.query_one(&statement, &[]).await.map_err(classify)?.get("span");
+        drop(client);
+        Ok(span >= most && self.waiting(most).await?.iter().sum::<i64>() >= most)
+    }
+
+    /// How many rows wait for each lane's relay, in the order of [`Lane::ALL`]; at most `most` are counted of each.
+    ///
+    /// # Errors
+    /// The database's, classified.
+    pub async fn waiting(&self, most: i64) -> Result<Vec<i64>, BatchFailure> {
+        let client = self.database.client().await?;
+        let statement = client.prepare_cached(COUNT).await.map_err(classify)?;
+        let relays: Vec<&str> = Lane::ALL.iter().map(|lane| lane.as_str()).collect();
+        let rows = client.query(&statement, &[&relays, &most]).await.map_err(classify)?;
+        Ok(rows.iter().map(|row| row.get("rows")).collect())
     }
 }
 

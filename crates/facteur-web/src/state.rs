@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use facteur_core::Timestamp;
 use facteur_core::job::{Channel, JobDefaults};
+use facteur_core::reconcile::EvidenceRules;
 use facteur_core::sender::Sender;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore};
@@ -14,6 +15,7 @@ use crate::access::Access;
 use crate::bulks::BulksSide;
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
+use crate::waiting::Waiters;
 
 /// Shared by all requests.
 pub(crate) type App = Arc<AppState>;
@@ -27,6 +29,9 @@ pub(crate) struct AppState {
     pub(crate) acceptances: Acceptances,
     pub(crate) pressure: Pressure,
     pub(crate) bulks: BulksSide,
+    pub(crate) waiters: Waiters,
+    /// How evidence about uncertain messages is judged, for those who ask what comes next.
+    pub(crate) evidence: EvidenceRules,
     pub(crate) jobs: JobSettings,
     pub(crate) now: Now,
     pub(crate) twilio: TwilioSide,

@@ -11,7 +11,7 @@ use facteur_core::peers::SharedSettings;
 use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{PublicDocument, TwilioClient, TwilioConfig};
-use facteur_web::{AccessSettings, JobSettings, JwksSource, JwtSettings, WebParts};
+use facteur_web::{AcceptLimits, AccessSettings, JobSettings, JwksSource, JwtSettings, WebParts};
 use facteur_worker::clock::Clock;
 use facteur_worker::worker::{DefaultSenders, Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
@@ -69,6 +69,11 @@ pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
             sms_sender: config.twilio.default_sender(Channel::Sms),
             whatsapp_sender: config.twilio.default_sender(Channel::Whatsapp),
         },
+        limits: AcceptLimits {
+            tenant_rate: config.web.tenant_rate,
+            outbox_rows_max: i64::from(config.web.outbox_max),
+        },
+        evidence: config.worker.evidence(),
         now: Arc::new(move || clock.now()),
     })
 }

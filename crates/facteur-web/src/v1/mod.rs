@@ -2,8 +2,11 @@
 
 mod audit;
 mod bulks;
+mod dead_letters;
 mod keys;
 mod messages;
+mod pauses;
+mod status;
 mod suppressions;
 pub(crate) mod templates;
 mod tenants;
@@ -20,12 +23,16 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(audit::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(status::read))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(tenants::read, tenants::change))
         .routes(routes!(tenants::usage))
         .routes(routes!(whoami::read))
         .merge(bulks::routes())
+        .merge(dead_letters::routes())
+        .merge(messages::routes())
+        .merge(pauses::routes())
         .merge(templates::routes())
 }
 

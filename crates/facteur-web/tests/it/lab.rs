@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, MessageSid};
+use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_postgres::api_keys::{self, NewKey};
 use facteur_postgres::{Database, PostgresConfig, connect, migrate};
 use facteur_testkit::{FaultProxy, TestDatabase};
-use facteur_web::{AccessSettings, Readiness, Web, WebParts};
+use facteur_web::{AcceptLimits, AccessSettings, Readiness, Web, WebParts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ pub(crate) const TOKEN: &str = "5ecre7token";
 pub(crate) const OLD_TOKEN: &str = "0ldtoken";
 pub(crate) const PUBLIC: &str = "https://sms.example.org/facteur";
 pub(crate) const PATH: &str = "/twilio/webhook/status";
+/// Messages that may wait for the broker.
+pub(crate) const OUTBOX_ROWS_MAX: i64 = 2_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Lab {
@@ -88,6 +91,8 @@ impl Lab {
                 sms_sender: Some(facteur_core::sender::Sender::parse("+15005550006").unwrap()),
                 whatsapp_sender: None,
             },
+            limits: AcceptLimits { tenant_rate: None, outbox_rows_max: OUTBOX_ROWS_MAX },
+            evidence: EvidenceRules { grace: Duration::from_mins(30), policies: Policies::default() },
             now: clock(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -182,6 +187,16 @@ impl Lab {
         let new =
             NewKey { name: "test", tenant, role, created_by: "test", expires_at: None, request_id: None };
         api_keys::create(&self.database, &new).await.unwrap().key
+    }
+
+    /// Posts a JSON text as it is, with these headers (each with its end of line).
+    pub(crate) async fn json(&self, path: &str, key: &str, headers: &str, body: &str) -> Answer {
+        self.raw(&format!(
+            "POST {path} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n\
+             Authorization: Bearer {key}\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
     }
 
     /// Asks the API; a body that is not null goes as JSON.

@@ -164,6 +164,8 @@ impl Config {
                 jwks: None,
                 jwt_issuer: None,
                 jwt_audience: None,
+                tenant_rate: None,
+                outbox_max: 0,
             },
             telemetry: TelemetrySection {
                 log: String::new(),

@@ -8,7 +8,7 @@ use facteur_core::gcra::Rate;
 use facteur_core::job::Channel;
 use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
-use facteur_core::reconcile::Policies;
+use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_core::sender::Sender;
 use facteur_web::DefaultKey;
 use ipnet::IpNet;
@@ -124,6 +124,10 @@ pub struct WebSection {
     pub jwt_issuer: Option<String>,
     /// What `aud` of a token must be or hold.
     pub jwt_audience: Option<String>,
+    /// Messages a second that each tenant may hand in; `None` is no limit.
+    pub tenant_rate: Option<Rate>,
+    /// Messages that may wait to be handed to the broker.
+    pub outbox_max: u32,
 }
 
 /// Where a set of public keys is.
@@ -185,6 +189,12 @@ impl WorkerSection {
             Lane::Normal => self.concurrency,
             Lane::Bulk => (self.concurrency / 2).max(1),
         }
+    }
+
+    /// How evidence about uncertain messages is judged.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceRules {
+        EvidenceRules { grace: self.uncertain_grace, policies: self.uncertain_policies }
     }
 }
 

@@ -318,6 +318,26 @@ pub const SETTINGS: &[Setting] = &[
     JWT_ISSUER,
     JWT_AUDIENCE,
     Setting {
+        key: "web.tenant_rate",
+        env: "FACTEUR_TENANT_RATE",
+        default: None,
+        form: Form::Number,
+        secrecy: Secrecy::Public,
+        doc: "Messages a second that each tenant may hand in to one web process, 0.00001 to 100000; what is more is told \
+              to come again (429). Unset is no limit.",
+        store: |config, text| parse::rate(text).map(|rate| config.web.tenant_rate = Some(rate)),
+    },
+    Setting {
+        key: "web.outbox_max",
+        env: "FACTEUR_OUTBOX_MAX",
+        default: Some("1000000"),
+        form: Form::Whole,
+        secrecy: Secrecy::Public,
+        doc: "Messages that may wait to be handed to the broker, 1000 to 100000000; beyond that, requests are told to \
+              come again (503).",
+        store: |config, text| parse::whole(text, 1_000, 100_000_000).map(|rows| config.web.outbox_max = rows),
+    },
+    Setting {
         key: "telemetry.log",
         env: "FACTEUR_LOG",
         default: Some("info"),
