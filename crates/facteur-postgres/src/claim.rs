@@ -153,6 +153,10 @@ impl BatchOperation for ClaimOperation {
         item.row.id
     }
 
+    fn bytes(item: &ClaimRequest) -> usize {
+        item.row.document.len()
+    }
+
     async fn execute(&self, items: &[ClaimRequest]) -> Result<Vec<Claim>, BatchFailure> {
         let client = self.database.client().await?;
         let mut answers: Vec<Option<Claim>> = vec![None; items.len()];
