@@ -47,7 +47,7 @@ pub struct DefaultSenders {
     pub whatsapp: Option<Sender>,
 }
 
-/// One lane's ports.
+/// One lane's ports. What only some jobs need is boxed: a life is as large as the largest thing that it may wait for.
 pub(crate) struct LanePorts {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
@@ -93,8 +93,8 @@ impl Ports for LanePorts {
     }
 
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
-        let stored =
-            if turn == Turn::default() { None } else { self.stored(job.id).await? }.unwrap_or_default();
+        let stored = if turn == Turn::default() { None } else { Box::pin(self.stored(job.id)).await? }
+            .unwrap_or_default();
         let sender = stored.sender.or_else(|| job.sender.clone()).or_else(|| match job.recipient.channel {
             Channel::Sms | Channel::Mms => self.default_senders.sms.clone(),
             Channel::Whatsapp => self.default_senders.whatsapp.clone(),
@@ -113,7 +113,7 @@ impl Ports for LanePorts {
                         language.as_deref().or(rules.language.as_deref()),
                     )
                 };
-                wait_out(&self.closing, find).await?.map(|found| found.text)
+                Box::pin(wait_out(&self.closing, find)).await?.map(|found| found.text)
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
@@ -148,7 +148,7 @@ impl Ports for LanePorts {
         let Some(rate) = self.directory.rate_of(sender.as_str()).await.or(self.default_rate) else {
             return Ok(Slot::Now);
         };
-        self.pacer.slot(sender, rate, segments, is_claimed).await.ok_or(PortError::Closed)
+        Box::pin(self.pacer.slot(sender, rate, segments, is_claimed)).await.ok_or(PortError::Closed)
     }
 
     fn pass(&self, sender: &Sender) -> Result<Pass, Hold> {
