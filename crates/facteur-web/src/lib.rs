@@ -6,6 +6,7 @@
 mod accept;
 mod access;
 mod allowance;
+mod bulks;
 mod cors;
 mod error;
 mod families;

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::access::Access;
+use crate::bulks::BulksSide;
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
 
@@ -25,6 +26,7 @@ pub(crate) struct AppState {
     pub(crate) templates: TemplateStore,
     pub(crate) acceptances: Acceptances,
     pub(crate) pressure: Pressure,
+    pub(crate) bulks: BulksSide,
     pub(crate) jobs: JobSettings,
     pub(crate) now: Now,
     pub(crate) twilio: TwilioSide,

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::access::{Access, AccessSettings};
+use crate::bulks::BulksSide;
 use crate::cors::Cors;
 use crate::pressure::Pressure;
 use crate::quarantine::{Filer, quarantine};
@@ -90,6 +91,7 @@ impl Web {
             templates,
             acceptances: Acceptances::start(database.clone()),
             pressure: Pressure::default(),
+            bulks: BulksSide::new(),
             jobs,
             now,
             twilio,

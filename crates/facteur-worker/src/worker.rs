@@ -31,7 +31,7 @@ use crate::receipts::Receipts;
 use crate::reconciler::Reconciler;
 pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
-use crate::{budgets, duties, keeper, lane_loop, lines, metrics, probe};
+use crate::{budgets, bulks, duties, keeper, lane_loop, lines, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -315,6 +315,8 @@ impl Worker {
         let budgets = budgets::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
         self.spawn("the release of jobs that budgets held back", budgets);
         self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
+        let dripper = bulks::drip_for_ever(database.clone(), nudges.clone(), stopping.clone());
+        self.spawn("the dripper of bulks", dripper);
         let (twilio, rung) = (parts.twilio.clone(), nudges.clone());
         let duty = probe::Duty { breakers, database: database.clone(), twilio, nudges: rung };
         self.spawn("the duty of breakers", duty.run(stopping.clone()));

@@ -6,6 +6,8 @@ mod acceptances;
 mod breakers;
 mod budgets;
 #[cfg(test)]
+mod bulks;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod cancels;

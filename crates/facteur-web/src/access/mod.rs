@@ -185,3 +185,7 @@ pub(crate) async fn authorise(
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

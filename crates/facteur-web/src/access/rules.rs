@@ -33,6 +33,17 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
     &[
         ("GET", "/v1/audit", Admin),
+        ("GET", "/v1/bulks", Read),
+        ("POST", "/v1/bulks", Send),
+        ("GET", "/v1/bulks/{id}", Read),
+        ("PATCH", "/v1/bulks/{id}", Send),
+        ("POST", "/v1/bulks/{id}/cancel", Send),
+        ("GET", "/v1/bulks/{id}/events", Read),
+        ("GET", "/v1/bulks/{id}/failed.csv", Read),
+        ("POST", "/v1/bulks/{id}/pause", Send),
+        ("GET", "/v1/bulks/{id}/recipients", Read),
+        ("POST", "/v1/bulks/{id}/resume", Send),
+        ("POST", "/v1/bulks/{id}/retry", Send),
         ("GET", "/v1/keys", Admin),
         ("POST", "/v1/keys", Admin),
         ("DELETE", "/v1/keys/{id}", Admin),

@@ -1,6 +1,7 @@
 //! The canonical API.
 
 mod audit;
+mod bulks;
 mod keys;
 mod messages;
 mod suppressions;
@@ -24,10 +25,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tenants::read, tenants::change))
         .routes(routes!(tenants::usage))
         .routes(routes!(whoami::read))
+        .merge(bulks::routes())
         .merge(templates::routes())
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(messages::long_routes())
+    OpenApiRouter::new().merge(messages::long_routes()).merge(bulks::long_routes())
 }

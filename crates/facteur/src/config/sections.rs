@@ -1,6 +1,7 @@
 //! The configuration as the rest of the program sees it: one struct for each section, every value checked.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use facteur_core::gcra::Rate;
@@ -9,6 +10,8 @@ use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
 use facteur_core::reconcile::Policies;
 use facteur_core::sender::Sender;
+use facteur_web::DefaultKey;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
@@ -103,10 +106,33 @@ pub struct WorkerSection {
 }
 
 /// `[web]`
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WebSection {
     /// Where the routes are served.
     pub listen: SocketAddr,
+    /// Pages of other origins that may call the API.
+    pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// As whom those are taken who send no key.
+    pub default_keys: Vec<DefaultKey>,
+    /// Shared secret of tokens.
+    pub jwt_secret: Option<SecretString>,
+    /// The keys of whoever issues tokens.
+    pub jwks: Option<Jwks>,
+    /// What `iss` of a token must be.
+    pub jwt_issuer: Option<String>,
+    /// What `aud` of a token must be or hold.
+    pub jwt_audience: Option<String>,
+}
+
+/// Where a set of public keys is.
+#[derive(Debug, Clone)]
+pub enum Jwks {
+    /// Published.
+    Url(Url),
+    /// On this machine.
+    File(PathBuf),
 }
 
 /// `[telemetry]`

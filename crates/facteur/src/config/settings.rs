@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::parse;
 use super::sections::Config;
+use super::web_settings::{
+    CORS_ORIGINS, DEFAULT_KEYS, JWT_AUDIENCE, JWT_ISSUER, JWT_JWKS_URL, JWT_SECRET, TRUSTED_PROXIES,
+};
 
 /// One setting.
 pub struct Setting {
@@ -307,6 +310,13 @@ pub const SETTINGS: &[Setting] = &[
               public URL) must hand path and query on as they came.",
         store: |config, text| parse::listen_address(text).map(|address| config.web.listen = address),
     },
+    CORS_ORIGINS,
+    TRUSTED_PROXIES,
+    DEFAULT_KEYS,
+    JWT_SECRET,
+    JWT_JWKS_URL,
+    JWT_ISSUER,
+    JWT_AUDIENCE,
     Setting {
         key: "telemetry.log",
         env: "FACTEUR_LOG",
