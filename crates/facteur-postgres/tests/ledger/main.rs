@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod callbacks;
