@@ -4,6 +4,7 @@
 mod acceptances;
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod bulks;
