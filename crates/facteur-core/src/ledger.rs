@@ -10,6 +10,7 @@ use crate::envelope::{EnvelopeContent, Headers};
 use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
+use crate::integration::Via;
 use crate::job::{Category, Fingerprint, Recipient};
 use crate::lane::Lane;
 use crate::outcome::Outcome;
@@ -75,6 +76,8 @@ pub struct ClaimRequest {
     pub row: JobRow,
     /// Drawn for this claim alone. A repeated request with the same token gets the same answer.
     pub token: ClaimToken,
+    /// Over which account the call is to go: while that one or the integration is paused, the claim is not granted.
+    pub via: Via,
 }
 
 /// The database's answer.
@@ -179,6 +182,8 @@ pub struct Record {
     pub token: ClaimToken,
     /// Which attempt.
     pub number: AttemptNumber,
+    /// Over which account at Twilio, by its SID.
+    pub account: String,
     /// When the call started.
     pub started_at: Timestamp,
     /// How long it took.

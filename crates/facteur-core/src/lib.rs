@@ -14,6 +14,7 @@ pub mod gate;
 pub mod gcra;
 pub mod hold;
 pub mod ids;
+pub mod integration;
 pub mod job;
 pub mod ladder;
 pub mod lane;
@@ -34,5 +35,6 @@ pub mod sender;
 pub mod status;
 pub mod template;
 pub mod twilio_errors;
+pub mod vault;
 
 pub use jiff::Timestamp;

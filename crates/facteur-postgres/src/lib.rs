@@ -11,6 +11,7 @@ mod connect_error;
 pub mod dead_letters;
 mod directory;
 mod inspect;
+pub mod integrations;
 pub mod lines;
 
 pub mod messages;
@@ -40,7 +41,7 @@ pub use batcher::{BatchOperation, Batcher, BatcherConfig, SubmitError};
 pub use callbacks::{Applied, Callbacks};
 pub use connect_error::ConnectError;
 pub use dead_letters::{DeadLetters, Filed};
-pub use directory::{Directory, Subject};
+pub use directory::{Account, Asked, Directory, Subject};
 pub use inspect::{Inspection, can_commit, inspect};
 pub use outbox::{Outbox, OutboxBatch, OutboxRow};
 pub use pool::{Client, Database, PostgresConfig, connect, wait_until_reachable};

@@ -25,7 +25,7 @@ macro_rules! migrations {
 /// Every migration, in order. A file that was released is never changed again.
 const MIGRATIONS: &[Migration] = migrations![
     1 "0001_spine", 2 "0002_waiting_lines", 3 "0003_holds", 4 "0004_reconciliations", 5 "0005_callbacks",
-    6 "0006_receipts", 7 "0007_workers", 8 "0008_oldest_waiting",
+    6 "0006_receipts", 7 "0007_workers", 8 "0008_oldest_waiting", 13 "0013_integrations",
 ];
 
 /// `facteur` in ASCII: whoever migrates holds this session lock.

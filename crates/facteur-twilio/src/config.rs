@@ -93,17 +93,7 @@ impl TwilioConfig {
         if let Some(public_url) = &self.public_url {
             check_public_url(public_url)?;
         }
-        if !is_sid("AC", &self.account_sid) {
-            return Err(ConfigError::AccountSid);
-        }
-        if let Auth::ApiKey { sid, .. } = &self.auth
-            && !is_sid("SK", sid)
-        {
-            return Err(ConfigError::Auth("the SID of an API key is SK and 32 hexadecimal digits"));
-        }
-        if self.auth.basic(&self.account_sid).1.is_empty() {
-            return Err(ConfigError::Auth("the secret is empty"));
-        }
+        check_credentials(&self.account_sid, &self.auth)?;
         self.check_timeouts()?;
         if self.connections_max == 0 {
             return Err(ConfigError::ConnectionsMax);
@@ -145,6 +135,22 @@ impl TwilioConfig {
             Ok(())
         }
     }
+}
+
+/// Whether they can be those of an account.
+pub(crate) fn check_credentials(account_sid: &str, auth: &Auth) -> Result<(), ConfigError> {
+    if !is_sid("AC", account_sid) {
+        return Err(ConfigError::AccountSid);
+    }
+    if let Auth::ApiKey { sid, .. } = auth
+        && !is_sid("SK", sid)
+    {
+        return Err(ConfigError::Auth("the SID of an API key is SK and 32 hexadecimal digits"));
+    }
+    if auth.basic(account_sid).1.is_empty() {
+        return Err(ConfigError::Auth("the secret is empty"));
+    }
+    Ok(())
 }
 
 /// Twilio refuses callback URLs without a valid host name, with code 21609; underscores are not valid.

@@ -2,6 +2,7 @@
 //!
 //! Start with [`process`]: it is one job's life, read from top to bottom.
 
+mod accounts;
 mod adapters;
 mod anchor;
 pub mod breakers;

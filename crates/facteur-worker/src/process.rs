@@ -138,12 +138,12 @@ impl<P: Ports> Life<P> {
             return self.hand_on(content, row, line).await;
         }
         // The wait may have been long. A trial of a half-open breaker lasts until its outcome is recorded.
-        let _pass = match self.ports.pass(&ready.sender) {
+        let _pass = match self.ports.pass(&ready.via, &ready.sender) {
             Ok(pass) => pass,
             Err(hold) => return self.join_line(content, row, hold).await,
         };
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
-        let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token }).await? {
+        let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token, via: ready.via.clone() }).await? {
             Claim::Yours(attempt) => attempt,
             Claim::Held(hold) => return self.join_line(content, row, hold).await,
             other => return self.not_ours(content, &row, other).await,
@@ -152,9 +152,10 @@ impl<P: Ports> Life<P> {
             let line = line.or((aside == Aside::Line).then_some(Hold::Rate(ready.sender)));
             return self.give_back(content, row, token, (aside, line)).await;
         }
+        let via = ready.via.clone();
         let call = call(&wake_up, ready, &attempt, self.clock.now());
         let (started_at, started) = (self.clock.now(), Instant::now());
-        let outcome = self.ports.call(&call).await;
+        let outcome = self.ports.call(&via, &call).await;
         let duration = started.elapsed();
         metrics::called(wake_up.lane, &outcome, duration, wake_up.enqueued_at, started_at);
         let history =
@@ -167,6 +168,7 @@ impl<P: Ports> Life<P> {
             id: row.id,
             token,
             number: attempt.number,
+            account: via.account,
             started_at,
             duration,
             outcome,

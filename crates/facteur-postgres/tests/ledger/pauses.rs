@@ -133,7 +133,7 @@ async fn the_directory_hears_of_pauses_cancelled_bulks_and_weights() {
         sender: Some(&sender),
         tenant: &tenant,
         lane: Lane::Normal,
-        account: ACCOUNT,
+        via: Some(&via()),
     };
     assert_eq!(directory.hold(subject).await, None);
     assert_eq!(directory.weight_of("acme"), 1);

@@ -9,6 +9,7 @@ use facteur_core::call::Call;
 use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
 use facteur_core::ids::{JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::{Content, Job};
 use facteur_core::ledger::{Claim, ClaimRequest};
 use facteur_core::outcome::Outcome;
@@ -267,7 +268,8 @@ impl World {
             _ => None,
         };
         let hold = self.heard_pause().then_some(PAUSE);
-        Facts { sender, sender_owner, template, stored_text, hold, is_canceled: false }
+        let via = Some(Via { account: "AC1".to_owned(), integration: None });
+        Facts { sender, sender_owner, via, template, stored_text, hold, is_canceled: false }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {
