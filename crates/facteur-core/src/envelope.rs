@@ -173,7 +173,7 @@ fn parse(content: &EnvelopeContent) -> Result<JobDocument, Reason> {
     }
     let text = std::str::from_utf8(&content.body)
         .map_err(|e| Reason::new(Code::InvalidUtf8, format!("not UTF-8 after {} bytes", e.valid_up_to())))?;
-    if text.contains('\0') || has_escaped_nul(text) {
+    if has_nul(text) {
         return Err(Reason::new(Code::NulByte, "the body holds a NUL character"));
     }
     // A derived struct may also be read from an array, field by field; a job may not.
@@ -216,14 +216,20 @@ fn field_at_fault(text: &str) -> Option<String> {
 }
 
 /// Whether a producer's name for a field looks like one: it could be a phone number, or a megabyte.
-pub(crate) fn is_showable(name: &str) -> bool {
+#[must_use]
+pub fn is_showable(name: &str) -> bool {
     name.len() <= VARIABLE_NAME_CHARS_MAX
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-/// Whether a JSON text holds the escape of a NUL. A backslash that is escaped itself begins none.
-fn has_escaped_nul(text: &str) -> bool {
+/// Whether a JSON text holds a NUL, or the escape of one: Postgres stores none. A backslash that is escaped itself
+/// begins none.
+#[must_use]
+pub fn has_nul(text: &str) -> bool {
+    if text.contains('\0') {
+        return true;
+    }
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
         rest = &rest[at + 1..];

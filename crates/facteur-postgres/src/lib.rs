@@ -1,5 +1,6 @@
 //! The only crate that knows SQL: claims, outcomes, every table of the schema `facteur`.
 
+pub mod api_keys;
 mod backoff_policy;
 mod batch_error;
 mod batcher;
@@ -17,6 +18,7 @@ pub mod lines;
 pub mod messages;
 pub mod migrate;
 mod outbox;
+pub mod page;
 pub mod pauses;
 mod pool;
 pub mod quarantine;

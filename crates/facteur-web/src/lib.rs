@@ -1,17 +1,24 @@
-//! The only crate that serves HTTP to others: today Twilio's status webhook.
+//! The only crate that serves HTTP to others: the API of apps and people, and Twilio's webhooks.
 //!
 //! It reads no environment and logs no number. A request is answered when what it says is committed, or not at all
-//! taken; it never calls Twilio.
+//! taken; what it sends is enqueued, and sent by a worker.
 
+mod access;
 mod allowance;
 mod error;
+mod families;
 mod form;
+mod json;
 pub mod metrics;
+pub mod openapi;
+mod page;
 mod quarantine;
 mod router;
 mod server;
 mod state;
 mod status_webhook;
+mod v1;
 mod web;
 
+pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

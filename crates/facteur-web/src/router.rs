@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use crate::error::ApiError;
+use crate::json::JSON_BYTES_MAX;
 use crate::state::App;
-use crate::status_webhook;
+use crate::{access, openapi, status_webhook};
 
 /// Longest request, body and answer together. Twilio gives up after as long.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -29,15 +30,40 @@ const TIMEOUT: ApiError =
 pub(crate) fn routes(app: App) -> Router {
     let status =
         || post(status_webhook::receive).layer(DefaultBodyLimit::max(status_webhook::BODY_BYTES_MAX));
-    Router::new()
+    let (quick, long) = openapi::documented();
+    let guard = || middleware::from_fn_with_state(app.clone(), access::authorise);
+    let quick: Router<App> = quick.route_layer(guard()).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)).into();
+    let long: Router<App> = long.into();
+    let long = if long.has_routes() { long.route_layer(guard()) } else { long };
+    let quick = Router::new()
         .route(status_webhook::ROUTE, status())
         .route(&format!("{}/", status_webhook::ROUTE), status())
+        .merge(openapi::pages())
+        .merge(quick)
         .fallback(async || NOT_FOUND)
         .method_not_allowed_fallback(async || METHOD)
-        .with_state(app)
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(in_time));
+    let routes = quick.merge(long).with_state(app);
+    // Routing happens behind this one, on the path without its last slash.
+    Router::new()
+        .fallback_service(routes)
+        .layer(middleware::from_fn(without_last_slash))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+}
+
+/// Existing apps call routes with and without a slash at the end. A webhook's path is left as Twilio signed it.
+async fn without_last_slash(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_left = path == "/" || path.starts_with("/docs/") || path.contains("/webhook");
+    if let Some(short) = path.strip_suffix('/').filter(|_| !is_left) {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        // A path that was valid is so without its end.
+        if let Ok(uri) = format!("{short}{query}").parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    next.run(request).await
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

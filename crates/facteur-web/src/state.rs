@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use facteur_postgres::Callbacks;
+use facteur_core::Timestamp;
+use facteur_core::job::JobDefaults;
+use facteur_core::sender::Sender;
+use facteur_postgres::{Callbacks, Database, Directory, TemplateStore};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -12,9 +15,29 @@ use crate::quarantine::Quarantine;
 pub(crate) type App = Arc<AppState>;
 
 pub(crate) struct AppState {
+    pub(crate) database: Database,
+    /// Senders, pauses and tenants, at most a second old.
+    pub(crate) directory: Directory,
+    pub(crate) templates: TemplateStore,
+    pub(crate) jobs: JobSettings,
+    pub(crate) now: Now,
     pub(crate) twilio: TwilioSide,
     pub(crate) callbacks: Callbacks,
     pub(crate) quarantine: Quarantine,
+}
+
+/// What time it is; the database's clock is followed.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What jobs take from the configuration: the same as in the workers.
+#[derive(Debug, Clone)]
+pub struct JobSettings {
+    /// For numbers in national spelling.
+    pub defaults: JobDefaults,
+    /// Sender of SMS and MMS that name none.
+    pub sms_sender: Option<Sender>,
+    /// Sender of WhatsApp messages that name none.
+    pub whatsapp_sender: Option<Sender>,
 }
 
 /// How webhooks of Twilio are known to be Twilio's.

@@ -38,9 +38,12 @@ const TOO_LARGE: ApiError =
 const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
 const TOO_MANY: ApiError =
     ApiError::new(StatusCode::BAD_REQUEST, "too_many_parameters", "the form has more than 200 parameters");
-const OTHER_ACCOUNT: ApiError =
-    ApiError::new(StatusCode::FORBIDDEN, "other_account", "the account is not the configured one")
-        .field("AccountSid");
+const OTHER_ACCOUNT: ApiError = ApiError::at(
+    StatusCode::FORBIDDEN,
+    "other_account",
+    "AccountSid",
+    "the account is not the configured one",
+);
 const UNSIGNED: ApiError =
     ApiError::new(StatusCode::FORBIDDEN, "signature_missing", "X-Twilio-Signature is missing");
 const FORGED: ApiError = ApiError::new(
@@ -48,18 +51,15 @@ const FORGED: ApiError = ApiError::new(
     "signature_wrong",
     "X-Twilio-Signature is not that of this URL, these parameters and the configured auth token",
 );
-const NO_SID: ApiError = ApiError::new(
+const NO_SID: ApiError = ApiError::at(
     StatusCode::BAD_REQUEST,
     "sid_invalid",
+    "MessageSid",
     "MessageSid is not SM or MM and 32 hexadecimal digits",
-)
-.field("MessageSid");
+);
 const NO_STATUS: ApiError =
-    ApiError::new(StatusCode::BAD_REQUEST, "status_invalid", "MessageStatus is not a status")
-        .field("MessageStatus");
-const UNAVAILABLE: ApiError =
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the database is away: come again")
-        .retry_after_s(5);
+    ApiError::at(StatusCode::BAD_REQUEST, "status_invalid", "MessageStatus", "MessageStatus is not a status");
+const UNAVAILABLE: ApiError = ApiError::busy("unavailable", "the database is away: come again", 5);
 
 /// What a request is found to be.
 enum Found {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use facteur_postgres::{Callbacks, Database, can_commit};
+use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use url::Url;
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
 use crate::server;
-use crate::state::{App, AppState, TwilioSide};
+use crate::state::{App, AppState, JobSettings, Now, TwilioSide};
 
 /// How often the database is asked whether it would commit, and how long it may take to say so.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -31,6 +31,10 @@ pub struct WebParts {
     pub signing_tokens: Vec<SecretString>,
     /// Where Twilio reaches us; `None` where no callback is asked for.
     pub public_url: Option<Url>,
+    /// What jobs take from the configuration.
+    pub jobs: JobSettings,
+    /// What time it is.
+    pub now: Now,
 }
 
 /// A web process.
@@ -38,6 +42,8 @@ pub struct Web {
     app: App,
     database: Database,
     filer: Filer,
+    /// Ends what renews itself in the background.
+    renewing: CancellationToken,
     probed: watch::Sender<Option<String>>,
 }
 
@@ -62,13 +68,25 @@ impl Web {
     /// Puts the parts together; nothing is connected yet.
     #[must_use]
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { database, account_sid, signing_tokens, public_url } = parts;
+        let WebParts { database, account_sid, signing_tokens, public_url, jobs, now } = parts;
+        let renewing = CancellationToken::new();
         let callbacks = Callbacks::start(database.clone(), account_sid.clone());
         let (quarantine, filer) = quarantine(database.clone());
         let twilio = TwilioSide::new(account_sid, signing_tokens, public_url.as_ref());
-        let app = Arc::new(AppState { twilio, callbacks, quarantine });
+        let directory = Directory::start(database.clone(), renewing.clone());
+        let templates = TemplateStore::new(database.clone());
+        let app = Arc::new(AppState {
+            database: database.clone(),
+            directory,
+            templates,
+            jobs,
+            now,
+            twilio,
+            callbacks,
+            quarantine,
+        });
         let (probed, _) = watch::channel(Some("waiting for the database".to_owned()));
-        Self { app, database, filer, probed }
+        Self { app, database, filer, renewing, probed }
     }
 
     /// Whether it can do its work.
@@ -87,6 +105,7 @@ impl Web {
         helpers.spawn(probe(self.database, self.probed));
         server::serve(listener, routes(Arc::clone(&self.app)), stop).await;
         self.app.callbacks.shutdown().await;
+        self.renewing.cancel();
         helpers.shutdown().await;
     }
 }

@@ -1,5 +1,6 @@
 //! From the configuration to a worker and a web process: which adapters they are made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
@@ -10,7 +11,7 @@ use facteur_core::peers::SharedSettings;
 use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{TwilioClient, TwilioConfig};
-use facteur_web::WebParts;
+use facteur_web::{JobSettings, WebParts};
 use facteur_worker::clock::Clock;
 use facteur_worker::worker::{DefaultSenders, Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
@@ -54,13 +55,20 @@ pub fn web_postgres(config: &Config) -> PostgresConfig {
 ///
 /// # Errors
 /// If the account at Twilio is not configured, or the database's URL can't be used.
-pub fn web_parts(config: &Config) -> anyhow::Result<WebParts> {
+pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
+    let clock = clock.clone();
     let credentials = config.twilio.credentials()?;
     Ok(WebParts {
         database: Database::open(&web_postgres(config))?,
         account_sid: credentials.account_sid,
         signing_tokens: credentials.signing_tokens,
         public_url: config.worker.public_url.clone(),
+        jobs: JobSettings {
+            defaults: JobDefaults { country: config.worker.default_country },
+            sms_sender: config.twilio.default_sender(Channel::Sms),
+            whatsapp_sender: config.twilio.default_sender(Channel::Whatsapp),
+        },
+        now: Arc::new(move || clock.now()),
     })
 }
 

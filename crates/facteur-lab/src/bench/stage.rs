@@ -86,9 +86,11 @@ impl Stage {
     pub(super) async fn start_web(&mut self) -> Result<()> {
         let listen = format!("127.0.0.1:{}", free_port()?);
         let url = format!("http://{listen}");
-        self.environment.extend([("FACTEUR_PUBLIC_URL", url.clone()), ("FACTEUR_LISTEN", listen)]);
-        self.web = Some(self.system.spawn("web", &["web"], &self.environment)?);
-        self.ready(&format!("{url}/readyz")).await
+        self.environment.extend([("FACTEUR_PUBLIC_URL", url), ("FACTEUR_LISTEN", listen)]);
+        let operators = format!("127.0.0.1:{}", free_port()?);
+        let environment = [&self.environment[..], &[("FACTEUR_METRICS_LISTEN", operators.clone())]].concat();
+        self.web = Some(self.system.spawn("web", &["web"], &environment)?);
+        self.ready(&format!("http://{operators}/readyz")).await
     }
 
     async fn ready(&mut self, url: &str) -> Result<()> {

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, MessageSid};
+use facteur_postgres::api_keys::{self, NewKey};
 use facteur_postgres::{Database, PostgresConfig, connect, migrate};
 use facteur_testkit::{FaultProxy, TestDatabase};
 use facteur_web::{Readiness, Web, WebParts};
@@ -40,8 +41,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn code(&self) -> String {
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
-        body["code"].as_str().unwrap_or_default().to_owned()
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
     }
 }
 
@@ -70,6 +74,12 @@ impl Lab {
             account_sid: ACCOUNT.to_owned(),
             signing_tokens: tokens.into_iter().map(Into::into).collect(),
             public_url: public_url.map(|url| url.parse().unwrap()),
+            jobs: facteur_web::JobSettings {
+                defaults: facteur_core::job::JobDefaults { country: facteur_core::phone::Country::FRANCE },
+                sms_sender: Some(facteur_core::sender::Sender::parse("+15005550006").unwrap()),
+                whatsapp_sender: None,
+            },
+            now: clock(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (address, readiness, stop) =
@@ -138,6 +148,26 @@ impl Lab {
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
+    /// Makes a key of that role; `None` for all tenants.
+    pub(crate) async fn key(&self, role: &str, tenant: Option<&str>) -> String {
+        let key = format!("fk_{}", Uuid::new_v4().simple());
+        let new = NewKey { name: "test", tenant, role, created_by: "test", expires_at: None };
+        api_keys::create(&self.database, Uuid::new_v4(), &key, &new).await.unwrap();
+        key
+    }
+
+    /// Asks the API; a body that is not null goes as JSON.
+    pub(crate) async fn api(&self, method: &str, path: &str, key: &str, body: &serde_json::Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        self.raw(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n\
+             Authorization: Bearer {key}\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
+    }
+
     /// Posts as Twilio does: signed with the token, over the public URL.
     pub(crate) async fn twilio(&self, callback: &Callback) -> Answer {
         self.post(&callback.path_and_query, &callback.encoded(), Some(&callback.signature(TOKEN))).await
@@ -190,4 +220,9 @@ impl Callback {
 
 pub(crate) fn sid(number: u32) -> MessageSid {
     MessageSid::parse(&format!("SM{number:032x}")).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock that is handed to the product")]
+fn clock() -> facteur_web::Now {
+    std::sync::Arc::new(facteur_core::Timestamp::now)
 }

@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 async fn other_routes_and_methods_are_told_in_json() {
     let lab = Lab::start().await;
     let rows = [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/v2/messages", 404, "not_found"),
         ("POST", "/twilio/webhook", 404, "not_found"),
         ("POST", "/twilio/webhook/status//", 404, "not_found"),
         ("GET", PATH, 405, "method_not_allowed"),

@@ -28,9 +28,10 @@ pub(super) async fn start(
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = http::bind_for(config.web.listen, "webhooks", "FACTEUR_LISTEN").await?;
-    let web_parts = wiring::web_parts(config)?;
+    let clock = Clock::system();
+    let web_parts = wiring::web_parts(config, &clock)?;
     let (database, settings) = (web_parts.database.clone(), wiring::shared_settings(config));
-    let heartbeat = Heartbeat::new(database, Clock::system(), "web", settings);
+    let heartbeat = Heartbeat::new(database, clock, "web", settings);
     let web = Web::new(web_parts);
     let readiness = web.readiness();
     part.started(Box::new(move || readiness.missing()));

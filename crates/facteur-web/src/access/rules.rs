@@ -1,0 +1,29 @@
+//! The one table that says who may what. A route that is not in it lets nobody in.
+
+/// What a route takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Permission {
+    /// Any valid bearer: it tells nothing of anybody's.
+    Any,
+    /// To see what is the tenant's.
+    Read,
+    /// To send, and to stop what one sent.
+    Send,
+    /// To change how the tenant's messages are sent, and to see who did what.
+    Admin,
+    /// To change what belongs to no single tenant.
+    Superadmin,
+}
+
+/// Method, route, and what it takes; in the order of the routes.
+pub(crate) const RULES: &[(&str, &str, Permission)] = {
+    use Permission::{Admin, Any, Read, Send, Superadmin};
+    const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
+    &[("GET", "/v1/whoami", Any)]
+};
+
+/// What a route takes; `None` if it is not in the table.
+pub(crate) fn needed(method: &str, route: &str) -> Option<Permission> {
+    let route = route.trim_end_matches('/');
+    RULES.iter().find(|(m, r, _)| *m == method && *r == route).map(|(.., needed)| *needed)
+}

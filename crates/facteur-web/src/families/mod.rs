@@ -1,0 +1,10 @@
+//! The route families that existing apps call: thin translations onto the canonical API.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::App;
+
+/// Their routes.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+}

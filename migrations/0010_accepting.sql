@@ -1,0 +1,1 @@
+-- Messages that were accepted over HTTP: idempotency keys.

@@ -1,0 +1,1 @@
+-- Bulks, a ledger: every recipient in exactly one state.

@@ -1,0 +1,1 @@
+-- Templates: channels, events, subjects; the versions stay.

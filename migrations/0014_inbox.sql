@@ -1,0 +1,1 @@
+-- The shared inbox: contacts, conversations, inbound messages and their media.

@@ -1,0 +1,1 @@
+-- What a tenant allows itself: countries, budget, quiet hours.
