@@ -43,7 +43,7 @@ CREATE TABLE facteur.integrations (
 );
 CREATE UNIQUE INDEX integrations_default ON facteur.integrations (tenant, integration_type) WHERE is_default;
 CREATE UNIQUE INDEX integrations_name ON facteur.integrations (tenant, name);
-CREATE INDEX integrations_list ON facteur.integrations (tenant, id);
+CREATE INDEX integrations_list ON facteur.integrations (created_at DESC, id DESC);
 CREATE INDEX integrations_account ON facteur.integrations (account_sid, tenant);
 
 -- A tenant's named sets of senders. Who is written to from a pool always sees the same number of it.

@@ -38,7 +38,9 @@ pub enum VaultError {
     #[error("FACTEUR_SECRET_KEY is not set: it seals and opens the credentials of integrations")]
     NoKey,
     /// Sealed by a key that is not there.
-    #[error("the credentials were sealed by the key `{0}`, which FACTEUR_SECRET_KEY does not hold: add it as `{0}:…`")]
+    #[error(
+        "the credentials were sealed by the key `{0}`, which FACTEUR_SECRET_KEY does not hold: add it as `{0}:…`"
+    )]
     UnknownKey(String),
     /// The key is another one than its id says, or the row was changed or moved.
     #[error(
@@ -85,6 +87,14 @@ impl Keyring {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// The ids of its keys, in alphabetical order.
+    #[must_use]
+    pub fn ids(&self) -> String {
+        let mut ids: Vec<&str> = self.keys.iter().map(|(id, _)| id.as_str()).collect();
+        ids.sort_unstable();
+        ids.join(", ")
     }
 
     /// The id of the key that seals.

@@ -16,7 +16,8 @@ fn what_is_sealed_opens_at_its_place_under_its_key_in_every_spelling() {
     let sealed = keyring(HEX).seal(b"5ecre7", "AC1/acme", [7; NONCE_BYTES]).unwrap();
     assert_eq!((sealed.key_id.as_str(), sealed.bytes.len()), ("1", NONCE_BYTES + 6 + 16));
     assert!(!sealed.bytes.windows(6).any(|bytes| bytes == b"5ecre7"));
-    for text in [HEX.to_owned(), BASE64.to_owned(), format!("new:{OTHER}, 1:{HEX}"), format!(" 1:{BASE64} ")] {
+    for text in [HEX.to_owned(), BASE64.to_owned(), format!("new:{OTHER}, 1:{HEX}"), format!(" 1:{BASE64} ")]
+    {
         assert_eq!(keyring(&text).open(&sealed, "AC1/acme").unwrap().expose_secret(), b"5ecre7", "{text}");
     }
     let by_other = keyring(OTHER).seal(b"x", "", [0; NONCE_BYTES]).unwrap();

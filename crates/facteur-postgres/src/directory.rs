@@ -120,11 +120,7 @@ impl Directory {
 
     /// The same, with keys that open the credentials of accounts.
     #[must_use]
-    pub fn start_with_keys(
-        database: Database,
-        keyring: Arc<Keyring>,
-        stopping: CancellationToken,
-    ) -> Self {
+    pub fn start_with_keys(database: Database, keyring: Arc<Keyring>, stopping: CancellationToken) -> Self {
         let snapshot = Arc::new(watch::Sender::new(None));
         let renewal = renew(database, keyring, Arc::clone(&snapshot));
         tokio::spawn(stopping.run_until_cancelled_owned(renewal));

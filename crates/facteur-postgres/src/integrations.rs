@@ -16,16 +16,17 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
+use crate::page::Position;
 use crate::pauses::{self, PauseEnd};
 use crate::pool::Database;
 use crate::words::{ACTOR_CHARS_MAX, check_words};
-pub use account::{Rotation, credentials, is_readable, rotate_keys};
 pub(crate) use account::account;
+pub use account::{Rotation, credentials, is_readable, rotate_keys};
 
 /// Longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
-/// Most integrations of one page.
-pub const PAGE_MAX: i64 = 200;
+/// Most integrations that are given at once.
+pub const ROWS_MAX: i64 = 1_000;
 
 macro_rules! select {
     ($condition:literal) => {
@@ -42,8 +43,10 @@ macro_rules! select {
     };
 }
 
-const LIST: &str =
-    select!("($1::text IS NULL OR i.tenant = $1) AND ($2::uuid IS NULL OR i.id > $2) ORDER BY i.id LIMIT $3");
+const LIST: &str = select!(
+    "($1::text IS NULL OR i.tenant = $1) AND ($2::uuid IS NULL OR (i.created_at, i.id) < ($3, $2)) \
+             ORDER BY i.created_at DESC, i.id DESC LIMIT $4"
+);
 
 const FIND: &str = select!("i.id = $1 AND ($2::text IS NULL OR i.tenant = $2)");
 
@@ -69,6 +72,9 @@ const DEFAULT: &str = "UPDATE facteur.integrations SET is_default = true, change
 
 const TESTED: &str = "UPDATE facteur.integrations SET tested_at = clock_timestamp(), test_result = $2, \
          test_sentence = $3 WHERE account_sid = $1";
+
+const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM facteur.accounts WHERE sid = $1) \
+     OR EXISTS (SELECT FROM facteur.integrations WHERE id = $2)";
 
 /// An integration as it may be shown: there is nothing secret in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +156,9 @@ pub enum IntegrationError {
     #[error("there is no such integration")]
     Missing,
     /// The account stands for another tenant.
-    #[error("the account belongs to another tenant: an account at Twilio, or a subaccount, serves one tenant")]
+    #[error(
+        "the account belongs to another tenant: an account at Twilio, or a subaccount, serves one tenant"
+    )]
     AccountTaken,
     /// The tenant has one of that name.
     #[error("the tenant has an integration of this name already")]
@@ -176,20 +184,21 @@ impl From<tokio_postgres::Error> for IntegrationError {
     }
 }
 
-/// Integrations of a tenant, or of all, by id: at most `limit`, and [`PAGE_MAX`], after the one with the id `after`.
+/// Integrations of a tenant, or of all, the newest first: at most `limit`, and [`ROWS_MAX`], after that position.
 ///
 /// # Errors
 /// The database's, classified.
 pub async fn list(
     database: &Database,
     tenant: Option<&Tenant>,
-    after: Option<Uuid>,
+    after: Option<Position>,
     limit: i64,
 ) -> Result<Vec<IntegrationRow>, IntegrationError> {
     let client = database.client().await?;
     let statement = client.prepare_cached(LIST).await?;
-    let limit = limit.clamp(1, PAGE_MAX);
-    let rows = client.query(&statement, &[&tenant.map(Tenant::as_str), &after, &limit]).await?;
+    let (id, at) = (after.map(|after| after.id), after.map(|after| after.at));
+    let limit = limit.clamp(1, ROWS_MAX);
+    let rows = client.query(&statement, &[&tenant.map(Tenant::as_str), &id, &at, &limit]).await?;
     Ok(rows.iter().filter_map(integration).collect())
 }
 
@@ -329,6 +338,16 @@ pub async fn set_active(
         pauses::pause(database, &scope, "deactivated", actor, PauseEnd::Open).await?;
     }
     find(database, tenant, id).await
+}
+
+/// Whether there is an account with this SID, or an integration with this id.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn is_known(database: &Database, key: &str) -> Result<bool, IntegrationError> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(IS_KNOWN).await?;
+    Ok(client.query_one(&statement, &[&key, &key.parse::<Uuid>().ok()]).await?.get(0))
 }
 
 /// Keeps what a look at an account came to: a stable word, and the sentence.

@@ -34,6 +34,7 @@ mod store;
 pub mod suppressions;
 mod sweep;
 mod templates;
+pub mod tenant_aliases;
 mod tls;
 mod words;
 pub mod workers;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use facteur_core::integration::Secrets;
 use facteur_core::limits::CALL_DURATION_MAX;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -134,6 +135,18 @@ impl TwilioConfig {
         } else {
             Ok(())
         }
+    }
+}
+
+/// What authorises calls, out of what is stored of an account: its API key if it has one, else its auth token.
+///
+/// # Errors
+/// If there is neither.
+pub fn authorisation(api_key_sid: Option<&str>, secrets: &Secrets) -> Result<Auth, ConfigError> {
+    match (api_key_sid, &secrets.api_secret, &secrets.auth_token) {
+        (Some(sid), Some(secret), _) => Ok(Auth::ApiKey { sid: sid.to_owned(), secret: secret.clone() }),
+        (_, _, Some(token)) => Ok(Auth::Token(token.clone())),
+        _ => Err(ConfigError::Auth("there is neither an auth token nor an API key")),
     }
 }
 

@@ -15,6 +15,7 @@ mod page;
 mod quarantine;
 mod router;
 mod server;
+mod signed;
 mod state;
 mod status_webhook;
 mod v1;

@@ -9,7 +9,7 @@ use facteur_core::ids::Tenant;
 use facteur_core::integration::Via;
 use facteur_core::vault::VaultError;
 use facteur_postgres::{Account, Directory};
-use facteur_twilio::{Auth, ConfigError, TwilioClient};
+use facteur_twilio::{ConfigError, TwilioClient, authorisation};
 
 use crate::breakers::Breakers;
 
@@ -97,11 +97,7 @@ impl Accounts {
 
     fn make(&self, account: &Account) -> Result<TwilioClient, Unusable> {
         let secrets = account.secrets.as_ref().map_err(Clone::clone)?;
-        let auth = match (&account.api_key_sid, &secrets.api_secret, &secrets.auth_token) {
-            (Some(sid), Some(secret), _) => Auth::ApiKey { sid: sid.clone(), secret: secret.clone() },
-            (_, _, Some(token)) => Auth::Token(token.clone()),
-            _ => return Err(ConfigError::Auth("there is neither an auth token nor an API key").into()),
-        };
+        let auth = authorisation(account.api_key_sid.as_deref(), secrets)?;
         Ok(self.home.for_account(&account.sid, auth)?)
     }
 

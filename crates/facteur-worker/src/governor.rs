@@ -169,7 +169,11 @@ mod tests {
         let calls: Vec<Calling<'_>> = (0..20).map(|_| governor.calling("AC1")).collect();
         governor.throttled(&governor.calling("AC2"));
         tokio::task::yield_now().await;
-        assert_eq!(normal.available_permits(), 8, "an account that makes few calls takes none from the others");
+        assert_eq!(
+            normal.available_permits(),
+            8,
+            "an account that makes few calls takes none from the others"
+        );
         governor.throttled(&calls[0]);
         tokio::task::yield_now().await;
         assert_eq!((urgent.available_permits(), normal.available_permits()), (4, 5));

@@ -143,11 +143,12 @@ impl<P: Ports> Life<P> {
             Err(hold) => return self.join_line(content, row, hold).await,
         };
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
-        let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token, via: ready.via.clone() }).await? {
-            Claim::Yours(attempt) => attempt,
-            Claim::Held(hold) => return self.join_line(content, row, hold).await,
-            other => return self.not_ours(content, &row, other).await,
-        };
+        let attempt =
+            match self.ports.claim(ClaimRequest { row: row.clone(), token, via: ready.via.clone() }).await? {
+                Claim::Yours(attempt) => attempt,
+                Claim::Held(hold) => return self.join_line(content, row, hold).await,
+                other => return self.not_ours(content, &row, other).await,
+            };
         if let Err(aside) = self.reach_slot(slot, &ready, asked_at, attempt.deadline).await? {
             let line = line.or((aside == Aside::Line).then_some(Hold::Rate(ready.sender)));
             return self.give_back(content, row, token, (aside, line)).await;

@@ -1,7 +1,7 @@
 use facteur_core::ids::{AttemptNumber, MessageSid};
 use facteur_core::receipts::FIRST_POLL_AGE;
-use facteur_postgres::PostgresConfig;
 use facteur_postgres::Directory;
+use facteur_postgres::PostgresConfig;
 use facteur_twilio::{Auth, TwilioClient, TwilioConfig};
 use tokio::net::TcpListener;
 use twilio_sim::{ACCOUNT_SID, AUTH_TOKEN, Sim, SimConfig, SimHandle};

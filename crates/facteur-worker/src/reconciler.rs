@@ -141,8 +141,7 @@ impl Reconciler {
                 return Lists { latest: Err(fault), of: HashMap::new(), throttled };
             }
         };
-        let mut lists =
-            Lists { latest: twilio.latest_messages().await, of: HashMap::new(), throttled: None };
+        let mut lists = Lists { latest: twilio.latest_messages().await, of: HashMap::new(), throttled: None };
         let mut since: HashMap<&Recipient, Timestamp> = HashMap::new();
         for look in looks {
             let opens_at = look.window.opens_at();

@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::exit::Exit;
 
 mod control;
+mod integrations;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -88,6 +90,9 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Lists and changes the accounts at Twilio of tenants that have their own; every worker knows within a second.
+    #[command(subcommand)]
+    Integrations(IntegrationsCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.

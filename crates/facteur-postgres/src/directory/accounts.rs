@@ -15,8 +15,7 @@ use crate::pool::Client;
 
 const ACCOUNTS: &str = "SELECT sid, revision FROM facteur.accounts ORDER BY sid LIMIT $1";
 
-const CREDENTIALS: &str =
-    "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts WHERE sid = ANY ($1::text[])";
+const CREDENTIALS: &str = "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts WHERE sid = ANY ($1::text[])";
 
 const INTEGRATIONS: &str = "SELECT id, tenant, integration_type, account_sid, phone_number, messaging_service_sid, \
          is_default FROM facteur.integrations ORDER BY id LIMIT $1";

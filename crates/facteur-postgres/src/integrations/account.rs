@@ -13,8 +13,7 @@ use crate::pool::Database;
 /// Accounts that are sealed anew in one transaction.
 const ROTATION_ROWS: i64 = 100;
 
-const LOCK: &str =
-    "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts WHERE sid = $1 FOR UPDATE";
+const LOCK: &str = "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts WHERE sid = $1 FOR UPDATE";
 
 const INSERT: &str = "INSERT INTO facteur.accounts (sid, tenant, api_key_sid, key_id, secret, changed_by) \
      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sid) DO NOTHING";
@@ -29,7 +28,8 @@ const TRY_AGAIN: &str = "UPDATE facteur.breakers SET retry_at = clock_timestamp(
 const FIND: &str =
     "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts WHERE sid = $1";
 
-const ANY: &str = "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts ORDER BY sid LIMIT 1";
+const ANY: &str =
+    "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts ORDER BY sid LIMIT 1";
 
 const SEALED_OTHERWISE: &str = "SELECT sid, tenant, key_id, secret FROM facteur.accounts \
      WHERE key_id <> $1 AND sid > $2 ORDER BY sid LIMIT $3 FOR UPDATE";
@@ -86,9 +86,7 @@ pub(super) async fn write(
         Err(_) => Secrets::default(),
     };
     let sealed = seal(keyring, new.sid, new.tenant, &before.renewed(secrets))?;
-    transaction
-        .execute(UPDATE, &[&new.sid, &new.api_key_sid, &sealed.key_id, &sealed.bytes, &actor])
-        .await?;
+    transaction.execute(UPDATE, &[&new.sid, &new.api_key_sid, &sealed.key_id, &sealed.bytes, &actor]).await?;
     transaction.execute(TRY_AGAIN, &[&new.sid]).await?;
     Ok(())
 }

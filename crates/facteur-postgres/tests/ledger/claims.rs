@@ -124,10 +124,9 @@ async fn a_row_that_can_not_be_stored_fails_alone() {
     let fixture = Fixture::new().await;
     let bad = JobRow { text: Some("NUL \0".to_owned()), ..row() };
     let rows: Vec<JobRow> = (0..20).map(|index| if index == 7 { bad.clone() } else { row() }).collect();
-    let claims = rows
-        .iter()
-        .zip(1u128..)
-        .map(|(row, number)| fixture.store.claim(ClaimRequest { row: row.clone(), token: token(number), via: via() }));
+    let claims = rows.iter().zip(1u128..).map(|(row, number)| {
+        fixture.store.claim(ClaimRequest { row: row.clone(), token: token(number), via: via() })
+    });
     let answers = futures_util::future::join_all(claims).await;
     for (row, answer) in rows.iter().zip(answers) {
         assert_eq!(answer.is_err(), row.id == bad.id, "{answer:?}");

@@ -11,7 +11,7 @@ use facteur_postgres::{BatchFailure, Directory, Subject};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, in_s, record, refused, row};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, in_s, record, refused, row, via};
 
 const ADA: &str = "cli:ada";
 

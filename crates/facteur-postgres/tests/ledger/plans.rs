@@ -101,8 +101,15 @@ async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_wh
     let callbacks = Callbacks::start(database.clone());
     for sid in [sid(1), sid(2)] {
         let (attempt, status) = (AttemptNumber(1), ReceiptStatus::Known(TwilioStatus::Sent));
-        let receipt =
-            Receipt { account: ACCOUNT.to_owned(), job_id: row.id, attempt, sid, status, code: None, source: ReceiptSource::Callback };
+        let receipt = Receipt {
+            account: ACCOUNT.to_owned(),
+            job_id: row.id,
+            attempt,
+            sid,
+            status,
+            code: None,
+            source: ReceiptSource::Callback,
+        };
         callbacks.apply(receipt).await.unwrap();
     }
     sweep(&database, ACCOUNT, true).await.unwrap();

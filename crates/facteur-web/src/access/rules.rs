@@ -19,7 +19,29 @@ pub(crate) enum Permission {
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
     const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
-    &[("GET", "/v1/whoami", Any)]
+    &[
+        ("GET", "/v1/whoami", Any),
+        ("GET", "/v1/integrations", Admin),
+        ("POST", "/v1/integrations", Admin),
+        ("GET", "/v1/integrations/{id}", Admin),
+        ("PATCH", "/v1/integrations/{id}", Admin),
+        ("DELETE", "/v1/integrations/{id}", Admin),
+        ("POST", "/v1/integrations/{id}/default", Admin),
+        ("POST", "/v1/integrations/{id}/test", Admin),
+        ("GET", "/v1/senders", Read),
+        ("PUT", "/v1/senders/{sender}", Admin),
+        ("GET", "/v1/sender-pools", Read),
+        ("PUT", "/v1/sender-pools/{name}", Admin),
+        ("DELETE", "/v1/sender-pools/{name}", Admin),
+        ("PUT", "/v1/tenant-aliases/{alias}", Superadmin),
+        ("GET", "/inbox/integrations", Admin),
+        ("POST", "/inbox/integrations", Admin),
+        ("GET", "/inbox/integrations/{id}", Admin),
+        ("PATCH", "/inbox/integrations/{id}", Admin),
+        ("DELETE", "/inbox/integrations/{id}", Admin),
+        ("POST", "/inbox/integrations/{id}/default", Admin),
+        ("POST", "/inbox/integrations/{id}/test", Admin),
+    ]
 };
 
 /// What a route takes; `None` if it is not in the table.

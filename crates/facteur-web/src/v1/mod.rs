@@ -1,5 +1,8 @@
 //! The canonical API.
 
+pub(crate) mod integrations;
+mod senders;
+mod tenant_aliases;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -9,7 +12,17 @@ use crate::state::App;
 
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(whoami::read))
+    OpenApiRouter::new()
+        .routes(routes!(whoami::read))
+        .routes(routes!(integrations::list, integrations::create))
+        .routes(routes!(integrations::read, integrations::update, integrations::deactivate))
+        .routes(routes!(integrations::make_default))
+        .routes(routes!(integrations::test))
+        .routes(routes!(senders::list))
+        .routes(routes!(senders::put))
+        .routes(routes!(senders::pools))
+        .routes(routes!(senders::put_pool, senders::delete_pool))
+        .routes(routes!(tenant_aliases::put))
 }
 
 /// Its routes that upload or listen for long: they bring limits of their own.

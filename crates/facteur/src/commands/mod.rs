@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod dead;
 pub mod doctor;
+pub mod integrations;
 pub mod limits;
 pub mod migrate;
 pub mod pause;
@@ -54,6 +55,9 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Resume(args) => until_done(pause::resume(args, &ready(Role::Command)?.config, output)),
         Command::Cancel(args) => until_done(cancel::run(args, &ready(Role::Command)?.config, output)),
         Command::Limits(command) => until_done(limits::run(command, &ready(Role::Command)?.config, output)),
+        Command::Integrations(command) => {
+            until_done(integrations::run(command, &ready(Role::Command)?.config, output))
+        }
         Command::Dead(command) => until_done(dead::run(command, &ready(Role::Command)?.config, output)),
     }
 }

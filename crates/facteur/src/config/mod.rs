@@ -12,6 +12,7 @@ mod tests;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
@@ -141,6 +142,8 @@ impl Config {
                 phone_number: None,
                 whatsapp_number: None,
                 messaging_service_sid: None,
+                is_shared: false,
+                keyring: Arc::default(),
             },
             worker: WorkerSection {
                 concurrency: 0,
