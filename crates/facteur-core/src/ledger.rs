@@ -6,14 +6,16 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::{EnvelopeContent, Headers};
+use crate::envelope::{EnvelopeContent, HEADER_COUNTRY, HEADER_ENQUEUED_AT_MS, HeaderValue, Headers};
+use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
 use crate::integration::Via;
-use crate::job::{Category, Fingerprint, Recipient};
+use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
 use crate::outcome::Outcome;
+use crate::phone::Country;
 use crate::reason::{Reason, ReasonCode};
 use crate::sender::Sender;
 use crate::status::Status;
@@ -55,6 +57,53 @@ pub struct JobRow {
     pub bulk_id: Option<Uuid>,
 }
 
+impl JobRow {
+    /// The row of a job that has not passed the gate yet, for this turn. `document` is what wakes it again.
+    #[must_use]
+    pub fn of(job: &Job, turn: Turn, lane: Lane, document: Bytes, deadline: Timestamp) -> Self {
+        Self {
+            id: job.id,
+            fingerprint: job.fingerprint(),
+            turn,
+            tenant: job.tenant.clone(),
+            lane,
+            category: job.category,
+            recipient: job.recipient.clone(),
+            sender: job.sender.clone(),
+            text: None,
+            segments: 1,
+            document,
+            headers: Headers::new(),
+            enqueued_at: None,
+            expires_at: job.expires_at,
+            deadline,
+            bulk_id: job.bulk_id,
+        }
+    }
+
+    /// Adds what the gate found out.
+    pub fn add_ready(&mut self, ready: &Ready) {
+        self.sender = Some(ready.sender.clone());
+        self.text = ready.text().map(str::to_owned);
+        self.segments = ready.segments;
+    }
+
+    /// Adds when the job was first published, the headers that its wake-ups keep, and the country in which its number
+    /// was read: it is read so for ever. A job of unknown age ages from now on, also while it goes round in the ladder.
+    pub fn add_origin(
+        &mut self,
+        mut headers: Headers,
+        country: Country,
+        enqueued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let aged_from = enqueued_at.unwrap_or(now).as_millisecond();
+        headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from));
+        headers.insert(HEADER_COUNTRY.to_owned(), HeaderValue::Text(country.to_string()));
+        (self.headers, self.enqueued_at) = (headers, enqueued_at);
+    }
+}
+
 impl std::fmt::Debug for JobRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JobRow")
@@ -78,6 +127,9 @@ pub struct ClaimRequest {
     pub token: ClaimToken,
     /// Over which account the call is to go: while that one or the integration is paused, the claim is not granted.
     pub via: Via,
+    /// Whether the tenant has a budget: then the claim counts the segments, once for each job, and is granted only if
+    /// they fit into the day.
+    pub is_budgeted: bool,
 }
 
 /// The database's answer.
@@ -102,7 +154,8 @@ pub enum Claim {
     Conflict,
     /// The claim itself ended the job, for this reason (`suppressed`, `expired`, `canceled`): nothing to do.
     Ended(Status),
-    /// A pause keeps it back, from the instant on at which it was committed: the job belongs into that line.
+    /// A pause keeps it back, from the instant on at which it was committed, or the day's budget is spent: the job
+    /// belongs into that line.
     Held(Hold),
 }
 

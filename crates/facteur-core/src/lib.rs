@@ -2,6 +2,7 @@
 //! happens next. Nothing here does I/O, waits, reads a clock or draws a random number: `now` and the draw
 //! are arguments, so every rule is a function that a table can test.
 
+pub mod api_key;
 pub mod breaker;
 pub mod burial;
 pub mod call;
@@ -29,6 +30,7 @@ pub mod reason;
 pub mod receipt;
 pub mod receipts;
 pub mod reconcile;
+pub mod rules;
 pub mod schedule;
 pub mod segments;
 pub mod sender;

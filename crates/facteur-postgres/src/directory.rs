@@ -1,6 +1,6 @@
 //! The directory: what a job's life must know of senders, pauses, cancelled bulks and tenants. A copy in memory, renewed
-//! every second by one query, so that a change reaches every worker within a second and no message waits for a query.
-//! What must hold from its very commit on (pauses, cancellations) is tested again by the claim.
+//! every second by two queries, so that a change reaches every worker within a second and no message waits for a query.
+//! What must hold from its very commit on (pauses, cancellations, what is left of a budget) is tested again by the claim.
 
 mod accounts;
 
@@ -14,6 +14,8 @@ use facteur_core::ids::Tenant;
 use facteur_core::integration::{Choice, Home, Integration, IntegrationType, Via, Way, choose};
 use facteur_core::job::Recipient;
 use facteur_core::lane::Lane;
+use facteur_core::phone::Country;
+use facteur_core::rules::TenantRules;
 use facteur_core::sender::Sender;
 use facteur_core::vault::Keyring;
 use tokio::sync::watch;
@@ -24,6 +26,7 @@ use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
+use crate::tenants;
 pub use accounts::Account;
 use accounts::Accounts;
 
@@ -40,8 +43,7 @@ const LOAD: &str = "(SELECT 'sender' AS kind, address AS key, tenant AS word, ra
      UNION ALL (SELECT 'pause', scope || ':' || key, NULL, NULL, NULL, NULL FROM facteur.pauses \
          WHERE ended_at IS NULL AND (until IS NULL OR until > clock_timestamp()) ORDER BY scope, key LIMIT $1) \
      UNION ALL (SELECT 'cancel', bulk_id::text, NULL, NULL, NULL, NULL FROM facteur.bulk_cancels \
-         WHERE created_at > clock_timestamp() - $2::float8 * interval '1 day' ORDER BY created_at DESC LIMIT $1) \
-     UNION ALL (SELECT 'tenant', slug, NULL, weight::float8, NULL, NULL FROM facteur.tenants ORDER BY slug LIMIT $1)";
+         WHERE created_at > clock_timestamp() - $2::float8 * interval '1 day' ORDER BY created_at DESC LIMIT $1)";
 
 #[derive(Debug, Clone, Default)]
 struct SenderEntry {
@@ -55,7 +57,8 @@ struct Snapshot {
     senders: HashMap<String, SenderEntry>,
     pauses: HashSet<Scope>,
     canceled_bulks: HashSet<Uuid>,
-    weights: HashMap<String, u32>,
+    tenants: HashMap<String, tenants::Entry>,
+    countries: Arc<HashMap<String, Country>>,
     accounts: Accounts,
     /// The senders of each tenant's pools, by name.
     pools: BTreeMap<(String, String), Vec<Sender>>,
@@ -137,13 +140,19 @@ impl Directory {
         self.current().await.senders.get(address)?.tenant.clone()
     }
 
-    /// The pause that keeps such a job back, if there is one: the most specific.
+    /// What keeps such a job back, if anything does: the most specific pause, or a budget of which nothing is left.
     pub async fn hold(&self, subject: Subject<'_>) -> Option<Hold> {
         let snapshot = self.current().await;
-        if snapshot.pauses.is_empty() {
-            return None;
-        }
-        subject.scopes().find(|scope| snapshot.pauses.contains(scope)).map(Hold::Pause)
+        let paused = || subject.scopes().find(|scope| snapshot.pauses.contains(scope)).map(Hold::Pause);
+        let pause = if snapshot.pauses.is_empty() { None } else { paused() };
+        let is_spent = || snapshot.tenants.get(subject.tenant.as_str()).is_some_and(|tenant| tenant.is_spent);
+        pause.or_else(|| is_spent().then(|| Hold::Budget(subject.tenant.clone())))
+    }
+
+    /// What the tenant set; nothing, if it set nothing.
+    pub async fn rules_of(&self, tenant: &Tenant) -> Arc<TenantRules> {
+        let snapshot = self.current().await;
+        snapshot.tenants.get(tenant.as_str()).map(|entry| Arc::clone(&entry.rules)).unwrap_or_default()
     }
 
     /// Whether everything from that sender, or over that way, is paused.
@@ -191,11 +200,16 @@ impl Directory {
         self.current().await.canceled_bulks.contains(&bulk_id)
     }
 
+    /// The countries of numbers without a country code, of those tenants (by slug) that set one.
+    pub async fn countries(&self) -> Arc<HashMap<String, Country>> {
+        Arc::clone(&self.current().await.countries)
+    }
+
     /// The weight of a tenant among the others: 1 if it has none of its own, or before the first load.
     #[must_use]
     pub fn weight_of(&self, tenant: &str) -> u32 {
         let snapshot = self.snapshot.borrow();
-        snapshot.as_ref().and_then(|snapshot| snapshot.weights.get(tenant).copied()).unwrap_or(1)
+        snapshot.as_ref().and_then(|snapshot| snapshot.tenants.get(tenant)).map_or(1, |entry| entry.weight)
     }
 
     async fn current(&self) -> Arc<Snapshot> {
@@ -224,7 +238,7 @@ async fn renew(
             Err(error) => {
                 if !is_stale {
                     tracing::warn!(
-                        "senders, integrations, pauses and weights can't be renewed, the last copy stands: {error}"
+                        "senders, integrations, pauses and tenants can't be renewed, the last copy stands: {error}"
                     );
                 }
                 is_stale = true;
@@ -241,7 +255,11 @@ async fn load(
     let client = database.client().await?;
     let statement = client.prepare_cached(LOAD).await.map_err(classify)?;
     let rows = client.query(&statement, &[&ROWS_MAX, &CANCELS_DAYS]).await.map_err(classify)?;
-    let mut snapshot = Snapshot::default();
+    let tenants = tenants::load(&client, ROWS_MAX).await?;
+    let country =
+        |(slug, entry): &(String, tenants::Entry)| Some((slug.clone(), entry.rules.default_country?));
+    let countries = Arc::new(tenants.iter().filter_map(country).collect());
+    let mut snapshot = Snapshot { tenants: tenants.into_iter().collect(), countries, ..Snapshot::default() };
     rows.iter().for_each(|row| snapshot.add(row));
     // After the senders, so that an integration which one of them names is there.
     let accounts = before.map(|before| &before.accounts);
@@ -286,11 +304,7 @@ impl Snapshot {
                 let scope = key.split_once(':').and_then(|(kind, key)| Scope::parse(kind, key));
                 self.pauses.extend(scope);
             }
-            "cancel" => self.canceled_bulks.extend(key.parse::<Uuid>()),
-            _ => {
-                let weight = number.unwrap_or(1.0).clamp(1.0, 100.0);
-                self.weights.insert(key.to_owned(), weight as u32);
-            }
+            _ => self.canceled_bulks.extend(key.parse::<Uuid>()),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The only crate that knows SQL: claims, outcomes, every table of the schema `facteur`.
 
+pub mod accept;
 pub mod api_keys;
+pub mod audit;
 mod backoff_policy;
 mod batch_error;
 mod batcher;
 pub mod breakers;
+pub mod budgets;
 mod callbacks;
 pub mod cancels;
 mod claim;
@@ -14,7 +17,7 @@ mod directory;
 mod inspect;
 pub mod integrations;
 pub mod lines;
-
+pub mod listing;
 pub mod messages;
 pub mod migrate;
 mod outbox;
@@ -35,7 +38,9 @@ pub mod suppressions;
 mod sweep;
 mod templates;
 pub mod tenant_aliases;
+pub mod tenants;
 mod tls;
+pub mod windows;
 mod words;
 pub mod workers;
 

@@ -201,7 +201,7 @@ fn check_name(name: &str) -> Result<(), BatchFailure> {
         .ok_or_else(|| BatchFailure::Data(format!("the name has 1 to {NAME_CHARS_MAX} characters")))
 }
 
-fn check_language(language: &str) -> Result<(), BatchFailure> {
+pub(crate) fn check_language(language: &str) -> Result<(), BatchFailure> {
     let is_fine = (2..=LANGUAGE_CHARS_MAX).contains(&language.len())
         && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     is_fine

@@ -12,6 +12,7 @@ mod exchange;
 mod fetch;
 mod form;
 mod list;
+mod public_document;
 mod redact;
 pub mod signature;
 
@@ -20,3 +21,4 @@ pub use client::TwilioClient;
 pub use config::{Auth, ConfigError, TwilioConfig, authorisation, is_loopback};
 pub use fetch::{FetchError, MessageState};
 pub use list::ListFault;
+pub use public_document::PublicDocument;

@@ -26,6 +26,20 @@ const TOO_LARGE: ApiError = ApiError::new(
 );
 const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
 
+/// A JSON body of which the route itself finds out what it is.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(NOT_JSON);
+        }
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| broken(&rejection))
+    }
+}
+
 /// A JSON body, or answer.
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -33,10 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            return Err(NOT_JSON);
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| broken(&rejection))?;
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
         parse(&bytes).map(Self)
     }
 }

@@ -3,15 +3,21 @@
 //! It reads no environment and logs no number. A request is answered when what it says is committed, or not at all
 //! taken; what it sends is enqueued, and sent by a worker.
 
+mod accept;
 mod access;
 mod allowance;
+mod cors;
 mod error;
 mod families;
 mod form;
+mod headers;
 mod json;
+mod judge;
 pub mod metrics;
 pub mod openapi;
 mod page;
+mod path;
+mod pressure;
 mod quarantine;
 mod router;
 mod server;
@@ -21,5 +27,6 @@ mod status_webhook;
 mod v1;
 mod web;
 
+pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

@@ -6,23 +6,28 @@ use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
 use facteur_core::integration::{Home, Secrets};
 use facteur_core::job::JobDefaults;
-use facteur_core::sender::Sender;
 use facteur_core::vault::Keyring;
+use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Account, Callbacks, Database, Directory, TemplateStore};
 use facteur_twilio::TwilioClient;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::access::Access;
+use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
 
 /// Shared by all requests.
 pub(crate) type App = Arc<AppState>;
 
 pub(crate) struct AppState {
+    pub(crate) access: Access,
     pub(crate) database: Database,
     /// Senders, pauses and tenants, at most a second old.
     pub(crate) directory: Directory,
     pub(crate) templates: TemplateStore,
+    pub(crate) acceptances: Acceptances,
+    pub(crate) pressure: Pressure,
     pub(crate) jobs: JobSettings,
     /// The account of the environment, and who sends over it.
     pub(crate) home: Home,
@@ -44,10 +49,6 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct JobSettings {
     /// For numbers in national spelling.
     pub defaults: JobDefaults,
-    /// Sender of SMS and MMS that name none.
-    pub sms_sender: Option<Sender>,
-    /// Sender of WhatsApp messages that name none.
-    pub whatsapp_sender: Option<Sender>,
 }
 
 const NO_PUBLIC_URL: &str =
@@ -100,6 +101,11 @@ impl TwilioSide {
     /// Whether this is the account of the environment.
     pub(crate) fn is_home(&self, account_sid: &str) -> bool {
         account_sid == self.account_sid
+    }
+
+    /// Whether strangers reach us over TLS alone.
+    pub(crate) fn is_https(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.starts_with("https://"))
     }
 
     /// Whether Twilio was told to call us.

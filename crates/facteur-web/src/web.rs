@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use facteur_core::integration::Home;
 use facteur_core::vault::Keyring;
+use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
 use facteur_twilio::TwilioClient;
 use secrecy::SecretString;
@@ -15,6 +16,9 @@ use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::access::{Access, AccessSettings};
+use crate::cors::Cors;
+use crate::pressure::Pressure;
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
 use crate::server;
@@ -38,6 +42,8 @@ pub struct WebParts {
     pub signing_tokens: Vec<SecretString>,
     /// Where Twilio reaches us; `None` where no callback is asked for.
     pub public_url: Option<Url>,
+    /// Who may ask, and how it is known.
+    pub access: AccessSettings,
     /// What jobs take from the configuration.
     pub jobs: JobSettings,
     /// What time it is.
@@ -47,6 +53,7 @@ pub struct WebParts {
 /// A web process.
 pub struct Web {
     app: App,
+    cors: Cors,
     database: Database,
     filer: Filer,
     /// Ends what renews itself in the background.
@@ -75,17 +82,22 @@ impl Web {
     /// Puts the parts together; nothing is connected yet.
     #[must_use]
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { database, home, keyring, client, signing_tokens, public_url, jobs, now } = parts;
+        let WebParts { database, home, keyring, client, signing_tokens, public_url, access, jobs, now } =
+            parts;
         let renewing = CancellationToken::new();
         let callbacks = Callbacks::start(database.clone());
         let (quarantine, filer) = quarantine(database.clone());
         let twilio = TwilioSide::new(home.account.clone(), signing_tokens, public_url.as_ref());
         let directory = Directory::start_with_keys(database.clone(), Arc::clone(&keyring), renewing.clone());
         let templates = TemplateStore::new(database.clone());
+        let (cors, access) = (Cors::new(&access), Access::new(access, database.clone()));
         let app = Arc::new(AppState {
+            access,
             database: database.clone(),
             directory,
             templates,
+            acceptances: Acceptances::start(database.clone()),
+            pressure: Pressure::default(),
             jobs,
             home,
             keyring,
@@ -96,7 +108,7 @@ impl Web {
             quarantine,
         });
         let (probed, _) = watch::channel(Some("waiting for the database".to_owned()));
-        Self { app, database, filer, renewing, probed }
+        Self { app, cors, database, filer, renewing, probed }
     }
 
     /// Whether it can do its work.
@@ -113,8 +125,11 @@ impl Web {
         let mut helpers = JoinSet::new();
         helpers.spawn(self.filer.run());
         helpers.spawn(probe(self.database, self.probed));
-        server::serve(listener, routes(Arc::clone(&self.app)), stop).await;
-        self.app.callbacks.shutdown().await;
+        let app = Arc::clone(&self.app);
+        helpers.spawn(async move { app.access.keys.write_uses().await });
+        server::serve(listener, routes(Arc::clone(&self.app), self.cors), stop).await;
+        self.app.access.keys.write_uses_now().await;
+        tokio::join!(self.app.callbacks.shutdown(), self.app.acceptances.shutdown());
         self.renewing.cancel();
         helpers.shutdown().await;
     }

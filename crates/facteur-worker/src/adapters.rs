@@ -1,23 +1,26 @@
 //! The worker's ports on the real world. What an adapter calls "unavailable" is waited out here, so that a
 //! job's life knows only "this item can't" and "we are stopping".
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::{Publication, PublishError, Publisher};
+use facteur_core::Timestamp;
 use facteur_core::call::Call;
 use facteur_core::gate::Facts;
 use facteur_core::gcra::{Ask, Rate, Reservation};
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
 use facteur_core::integration::{Home, Via, Way};
-use facteur_core::job::{Content, Job};
+use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Stored};
 use facteur_core::limits::LADDER_DELAY_UNITS_MAX;
 use facteur_core::outcome::Outcome;
+use facteur_core::phone::Country;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 use facteur_postgres::{Asked, BatchFailure, Directory, Store, Subject, SubmitError, TemplateStore};
@@ -61,10 +64,25 @@ impl LanePorts {
     async fn stored(&self, id: JobId) -> Result<Option<Stored>, PortError> {
         wait_out(&self.closing, || self.store.stored(id)).await
     }
+
+    /// When the recipient last wrote to the sender: WhatsApp takes free text only for a while after that.
+    async fn last_inbound(&self, job: &Job, sender: Option<&Sender>) -> Result<Option<Timestamp>, PortError> {
+        let is_template = matches!(job.content, Content::ContentSid { .. });
+        match sender {
+            Some(sender) if job.recipient.channel == Channel::Whatsapp && !is_template => {
+                wait_out(&self.closing, || self.store.last_inbound(sender, &job.recipient.number)).await
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Ports for LanePorts {
     type Pass = Pass;
+
+    async fn countries(&self) -> Arc<HashMap<String, Country>> {
+        self.directory.countries().await
+    }
 
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
         let stored =
@@ -76,9 +94,16 @@ impl Ports for LanePorts {
             Some(sender) => self.directory.tenant_of(sender.as_str()).await,
             None => None,
         };
+        let rules = self.directory.rules_of(&job.tenant).await;
         let template = match &job.content {
             Content::Template { name, language, .. } if stored.text.is_none() => {
-                let find = || self.templates.find(job.tenant.as_str(), name, language.as_deref());
+                let find = || {
+                    self.templates.find(
+                        job.tenant.as_str(),
+                        name,
+                        language.as_deref().or(rules.language.as_deref()),
+                    )
+                };
                 wait_out(&self.closing, find).await?.map(|found| found.text)
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
@@ -100,7 +125,18 @@ impl Ports for LanePorts {
             Some(bulk_id) => self.directory.is_canceled(bulk_id).await,
             None => false,
         };
-        Ok(Facts { sender, sender_owner: owner, via, template, stored_text: stored.text, hold, is_canceled })
+        let last_inbound_at = self.last_inbound(job, sender.as_ref()).await?;
+        Ok(Facts {
+            sender,
+            sender_owner: owner,
+            via,
+            template,
+            stored_text: stored.text,
+            hold,
+            is_canceled,
+            rules,
+            last_inbound_at,
+        })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, is_claimed: bool) -> Result<Slot, PortError> {

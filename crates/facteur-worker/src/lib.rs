@@ -6,6 +6,7 @@ mod accounts;
 mod adapters;
 mod anchor;
 pub mod breakers;
+mod budgets;
 pub mod clock;
 mod duties;
 mod endings;

@@ -1,7 +1,9 @@
-//! What one job's life needs of the world: nine questions, each about one item. The adapters behind them
+//! What one job's life needs of the world: ten questions, each about one item. The adapters behind them
 //! batch; tests answer them from memory.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::call::Call;
@@ -14,6 +16,7 @@ use facteur_core::job::Job;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
 use facteur_core::outcome::Outcome;
+use facteur_core::phone::Country;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::sender::Sender;
 use tokio::time::Instant;
@@ -80,6 +83,9 @@ pub enum Letter {
 pub trait Ports: Send + Sync + 'static {
     /// The right to make one call; given back when it is dropped.
     type Pass: Send;
+
+    /// The countries of numbers without a country code, of those tenants (by slug) that set one.
+    fn countries(&self) -> impl Future<Output = Arc<HashMap<String, Country>>> + Send;
 
     /// What the gate must know: sender, its owner, the template's text and, from the second turn on, what the
     /// first one settled.

@@ -103,7 +103,7 @@ impl Duty {
         let lines = in_time(lines::list(&self.database, LineKind::Breaker)).await?;
         let fuses = lines.into_iter().filter_map(|line| match line {
             Hold::Breaker(fuse) => Some(fuse),
-            Hold::Rate(_) | Hold::Pause(_) => None,
+            Hold::Rate(_) | Hold::Pause(_) | Hold::Budget(_) => None,
         });
         Ok(fuses.filter(|fuse| !open.contains_key(fuse) && !self.breakers.is_open(fuse)).collect())
     }

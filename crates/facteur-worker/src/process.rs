@@ -9,7 +9,7 @@ use std::time::Duration;
 use facteur_core::Timestamp;
 use facteur_core::call::{Call, CallContent};
 use facteur_core::decide::{Decision, History, decide};
-use facteur_core::envelope::{EnvelopeContent, WakeUp, decode};
+use facteur_core::envelope::{EnvelopeContent, WakeUp, decode_for};
 use facteur_core::gate::{self, Ready, Verdict};
 use facteur_core::hold::Hold;
 use facteur_core::ids::{JobId, Turn};
@@ -45,6 +45,8 @@ pub(crate) enum Aside {
     For(Duration),
     /// To the next worker: this one stops.
     Stopping,
+    /// Back to its queue, to be judged again: quiet hours have begun.
+    Quiet,
 }
 
 /// What a job's life takes from the configuration.
@@ -108,7 +110,12 @@ impl<P: Ports> Life<P> {
         reserved: Option<Slot>,
     ) -> Result<End, PortError> {
         let now = self.clock.now();
-        let wake_up = match decode(content, &self.settings.defaults, now) {
+        let countries = self.ports.countries().await;
+        let defaults_of = |tenant: &str| match countries.get(tenant) {
+            Some(&country) => JobDefaults { country },
+            None => self.settings.defaults.clone(),
+        };
+        let wake_up = match decode_for(content, defaults_of, now) {
             Ok(wake_up) => wake_up,
             Err(undecodable) => return self.bury(content, undecodable.job_id, undecodable.reason).await,
         };
@@ -119,10 +126,13 @@ impl<P: Ports> Life<P> {
             return self.change_lane(content, row).await;
         }
         let verdict = self.gate(&wake_up, row.deadline, now).await?;
-        rows::add_ready(&mut row, verdict.ready());
+        if let Some(ready) = verdict.ready() {
+            row.add_ready(ready);
+        }
         let ready = match verdict {
             Verdict::Pass(ready) => ready,
             Verdict::Later(at, _) => return self.schedule(content, row, at, now).await,
+            Verdict::Wait(at, reason, _) => return self.wait_until(content, row, (at, reason), now).await,
             Verdict::Hold(hold, _) => return self.join_line(content, row, hold).await,
             Verdict::Refuse(status, reason) => return self.refuse(content, row, status, reason).await,
         };
@@ -143,12 +153,13 @@ impl<P: Ports> Life<P> {
             Err(hold) => return self.join_line(content, row, hold).await,
         };
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
-        let attempt =
-            match self.ports.claim(ClaimRequest { row: row.clone(), token, via: ready.via.clone() }).await? {
-                Claim::Yours(attempt) => attempt,
-                Claim::Held(hold) => return self.join_line(content, row, hold).await,
-                other => return self.not_ours(content, &row, other).await,
-            };
+        let request =
+            ClaimRequest { row: row.clone(), token, via: ready.via.clone(), is_budgeted: ready.is_budgeted };
+        let attempt = match self.ports.claim(request).await? {
+            Claim::Yours(attempt) => attempt,
+            Claim::Held(hold) => return self.join_line(content, row, hold).await,
+            other => return self.not_ours(content, &row, other).await,
+        };
         if let Err(aside) = self.reach_slot(slot, &ready, asked_at, attempt.deadline).await? {
             let line = line.or((aside == Aside::Line).then_some(Hold::Rate(ready.sender)));
             return self.give_back(content, row, token, (aside, line)).await;
@@ -236,6 +247,10 @@ impl<P: Ports> Life<P> {
             // the database's clock, which may be behind ours.
             if self.clock.now() >= deadline {
                 return Ok(Err(Aside::For(PAST_DEADLINE_WAIT)));
+            }
+            // The gate may have judged it long ago, if the database was away.
+            if ready.quiet_from.is_some_and(|at| self.clock.now() >= at) {
+                return Ok(Err(Aside::Quiet));
             }
             let until = match slot {
                 Slot::Now => Instant::now(),

@@ -1,10 +1,7 @@
 //! From an envelope to the row that the database keeps, and back to an envelope that wakes it.
 
 use facteur_core::Timestamp;
-use facteur_core::envelope::{
-    EnvelopeContent, HEADER_ENQUEUED_AT_MS, HEADER_TURN, HeaderValue, WakeUp, headers_to_keep,
-};
-use facteur_core::gate::Ready;
+use facteur_core::envelope::{EnvelopeContent, HEADER_TURN, HeaderValue, WakeUp, headers_to_keep};
 use facteur_core::ids::Turn;
 use facteur_core::ledger::JobRow;
 use facteur_core::limits::{VALIDITY_PERIOD_S_MAX, VALIDITY_PERIOD_S_MIN};
@@ -18,36 +15,9 @@ pub(crate) fn job_row(
 ) -> JobRow {
     let mut headers = headers_to_keep(&content.headers);
     headers.remove(HEADER_TURN);
-    // A job of unknown age ages from its first envelope on, also while it goes round in the ladder.
-    let aged_from = wake_up.enqueued_at.unwrap_or(now);
-    headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from.as_millisecond()));
-    let job = &wake_up.job;
-    JobRow {
-        id: job.id,
-        fingerprint: job.fingerprint(),
-        turn: wake_up.turn,
-        tenant: job.tenant.clone(),
-        lane: wake_up.lane,
-        category: job.category,
-        recipient: job.recipient.clone(),
-        sender: job.sender.clone(),
-        text: None,
-        segments: 1,
-        document: content.body.clone(),
-        headers,
-        enqueued_at: wake_up.enqueued_at,
-        expires_at: job.expires_at,
-        deadline,
-        bulk_id: job.bulk_id,
-    }
-}
-
-/// Adds what the gate found out.
-pub(crate) fn add_ready(row: &mut JobRow, ready: Option<&Ready>) {
-    let Some(ready) = ready else { return };
-    row.sender = Some(ready.sender.clone());
-    row.text = ready.text().map(str::to_owned);
-    row.segments = ready.segments;
+    let mut row = JobRow::of(&wake_up.job, wake_up.turn, wake_up.lane, content.body.clone(), deadline);
+    row.add_origin(headers, wake_up.country, wake_up.enqueued_at, now);
+    row
 }
 
 /// The envelope that wakes the job for this turn.

@@ -33,7 +33,7 @@ use crate::receipts::Receipts;
 use crate::reconciler::Reconciler;
 pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
-use crate::{duties, keeper, lane_loop, lines, metrics, probe};
+use crate::{budgets, duties, keeper, lane_loop, lines, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -322,6 +322,8 @@ impl Worker {
         let (database, stopping) = (parts.database.clone(), self.stopping.clone());
         let lines = lines::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
         self.spawn("the release of paused jobs", lines);
+        let budgets = budgets::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
+        self.spawn("the release of jobs that budgets held back", budgets);
         self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
         let duty = probe::Duty {
             breakers: shared.breakers.clone(),

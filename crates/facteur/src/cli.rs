@@ -10,9 +10,11 @@ use crate::exit::Exit;
 
 mod control;
 mod integrations;
+mod tenants;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
 pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
+pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -93,6 +95,9 @@ pub enum Command {
     /// Lists and changes the accounts at Twilio of tenants that have their own; every worker knows within a second.
     #[command(subcommand)]
     Integrations(IntegrationsCommand),
+    /// Shows and changes what tenants set: countries, budget, quiet hours, weight, language, country, time zone.
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.

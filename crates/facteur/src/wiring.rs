@@ -67,11 +67,7 @@ pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
         client: TwilioClient::new(twilio(config, TWILIO_LOOK_MAX, 1)?)?,
         signing_tokens: credentials.signing_tokens,
         public_url: config.worker.public_url.clone(),
-        jobs: JobSettings {
-            defaults: JobDefaults { country: config.worker.default_country },
-            sms_sender: config.twilio.default_sender(Channel::Sms),
-            whatsapp_sender: config.twilio.default_sender(Channel::Whatsapp),
-        },
+        jobs: JobSettings { defaults: JobDefaults { country: config.worker.default_country } },
         now: Arc::new(move || clock.now()),
     })
 }

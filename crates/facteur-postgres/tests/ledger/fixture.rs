@@ -85,7 +85,8 @@ impl Fixture {
     }
 
     pub(crate) async fn claim(&self, row: &JobRow, token: u128) -> Claim {
-        let request = ClaimRequest { row: row.clone(), token: self::token(token), via: via() };
+        let request =
+            ClaimRequest { row: row.clone(), token: self::token(token), via: via(), is_budgeted: false };
         self.store.claim(request).await.unwrap()
     }
 

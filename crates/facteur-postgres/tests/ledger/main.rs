@@ -1,7 +1,10 @@
 //! The ledger on a real Postgres: claim, record, settlement, sweep and slots.
 
 #[cfg(test)]
+mod acceptances;
+#[cfg(test)]
 mod breakers;
+mod budgets;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]

@@ -139,7 +139,7 @@ async fn events_are_told_once_for_each_end_and_only_where_they_are_asked_for() {
     let telling = PostgresConfig { publishes_events: true, ..fixture.config() };
     let database = connect(&telling).await.unwrap();
     let store = Store::start(database);
-    let request = ClaimRequest { row: told.clone(), token: token(2), via: via() };
+    let request = ClaimRequest { row: told.clone(), token: token(2), via: via(), is_budgeted: false };
     assert!(matches!(store.claim(request).await, Ok(Claim::Yours(_))));
     let done = record(&told, 2, AttemptNumber(1), accepted(2));
     store.record(done.clone()).await.unwrap();

@@ -15,11 +15,34 @@ pub(crate) enum Permission {
     Superadmin,
 }
 
+impl Permission {
+    /// As the document says it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Read => "read",
+            Self::Send => "send",
+            Self::Admin => "admin",
+            Self::Superadmin => "superadmin",
+        }
+    }
+}
+
 /// Method, route, and what it takes; in the order of the routes.
 pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
-    const _: [Permission; 4] = [Admin, Read, Send, Superadmin];
     &[
+        ("GET", "/v1/audit", Admin),
+        ("GET", "/v1/keys", Admin),
+        ("POST", "/v1/keys", Admin),
+        ("DELETE", "/v1/keys/{id}", Admin),
+        ("POST", "/v1/messages", Send),
+        ("GET", "/v1/suppressions", Read),
+        ("POST", "/v1/suppressions", Send),
+        ("DELETE", "/v1/suppressions/{number}", Admin),
+        ("GET", "/v1/tenants/{slug}", Read),
+        ("PATCH", "/v1/tenants/{slug}", Admin),
+        ("GET", "/v1/tenants/{slug}/usage", Read),
         ("GET", "/v1/whoami", Any),
         ("GET", "/v1/integrations", Admin),
         ("POST", "/v1/integrations", Admin),

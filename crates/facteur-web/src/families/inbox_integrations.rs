@@ -8,7 +8,6 @@ use facteur_postgres::page::Position;
 use facteur_postgres::tenant_aliases;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::access::Principal;

@@ -14,7 +14,6 @@ use facteur_postgres::page::Position;
 use facteur_twilio::authorisation;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -1,8 +1,13 @@
 //! The canonical API.
 
+mod audit;
 pub(crate) mod integrations;
+mod keys;
+mod messages;
 mod senders;
+mod suppressions;
 mod tenant_aliases;
+mod tenants;
 mod whoami;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -13,6 +18,13 @@ use crate::state::App;
 /// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(suppressions::list, suppressions::add))
+        .routes(routes!(suppressions::remove))
+        .routes(routes!(tenants::read, tenants::change))
+        .routes(routes!(tenants::usage))
         .routes(routes!(whoami::read))
         .routes(routes!(integrations::list, integrations::create))
         .routes(routes!(integrations::read, integrations::update, integrations::deactivate))
@@ -27,5 +39,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(messages::long_routes())
 }

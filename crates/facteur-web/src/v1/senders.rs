@@ -9,7 +9,6 @@ use facteur_core::ids::Tenant;
 use facteur_core::sender::Sender;
 use facteur_postgres::senders::{self, SenderError, SenderLimit, SenderPatch, SenderPool};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use facteur_core::ids::Tenant;
 use facteur_postgres::tenant_aliases;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::access::Principal;

@@ -8,7 +8,7 @@ use facteur_postgres::api_keys::{self, NewKey};
 use facteur_postgres::{Database, PostgresConfig, connect, migrate};
 use facteur_testkit::{FaultProxy, TestDatabase};
 use facteur_twilio::{Auth, TwilioClient, TwilioConfig};
-use facteur_web::{Readiness, Web, WebParts};
+use facteur_web::{AccessSettings, Readiness, Web, WebParts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -60,8 +60,16 @@ impl Lab {
         Self::with(vec![TOKEN, OLD_TOKEN], Some(PUBLIC)).await
     }
 
-    /// The process reaches the database through a proxy, the test goes directly.
     pub(crate) async fn with(tokens: Vec<&str>, public_url: Option<&str>) -> Self {
+        Self::with_access(tokens, public_url, AccessSettings::default()).await
+    }
+
+    /// The process reaches the database through a proxy, the test goes directly.
+    pub(crate) async fn with_access(
+        tokens: Vec<&str>,
+        public_url: Option<&str>,
+        access: AccessSettings,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let simulator = Sim::start(SimConfig::default(), listener);
         let test_database = facteur_testkit::database().await;
@@ -89,10 +97,9 @@ impl Lab {
             client: client(simulator.url()),
             signing_tokens: tokens.into_iter().map(Into::into).collect(),
             public_url: public_url.map(|url| url.parse().unwrap()),
+            access,
             jobs: facteur_web::JobSettings {
                 defaults: facteur_core::job::JobDefaults { country: facteur_core::phone::Country::FRANCE },
-                sms_sender: Some(facteur_core::sender::Sender::parse("+15005550006").unwrap()),
-                whatsapp_sender: None,
             },
             now: clock(),
         });
@@ -110,6 +117,18 @@ impl Lab {
             task,
             _simulator: simulator,
             _database: test_database,
+        }
+    }
+
+    /// Makes the objects that the examples of the document name.
+    pub(crate) async fn seed(&self) {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/seeds");
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            entries.filter(|path| path.extension().is_some_and(|end| end == "sql")).collect();
+        files.sort();
+        for file in files {
+            self.sql(&std::fs::read_to_string(file).unwrap()).await;
         }
     }
 
@@ -165,19 +184,26 @@ impl Lab {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         // The answer to what is too long may come, and the connection end, before all of it is written.
         let _ = stream.write_all(request.as_bytes()).await;
-        let mut text = String::new();
-        let _ = stream.read_to_string(&mut text).await;
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.as_str(), ""));
+        let mut text = Vec::new();
+        // What streams its events never ends: its head is the answer.
+        while stream.read_buf(&mut text).await.is_ok_and(|bytes| bytes > 0) {
+            let so_far = String::from_utf8_lossy(&text);
+            if so_far.contains("text/event-stream") && so_far.contains("\r\n\r\n") {
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
-    /// Makes a key of that role; `None` for all tenants.
+    /// Makes a key of that role; a superadmin's is for all tenants.
     pub(crate) async fn key(&self, role: &str, tenant: Option<&str>) -> String {
-        let key = format!("fk_{}", Uuid::new_v4().simple());
-        let new = NewKey { name: "test", tenant, role, created_by: "test", expires_at: None };
-        api_keys::create(&self.database, Uuid::new_v4(), &key, &new).await.unwrap();
-        key
+        let tenant = tenant.filter(|_| role != "superadmin");
+        let new =
+            NewKey { name: "test", tenant, role, created_by: "test", expires_at: None, request_id: None };
+        api_keys::create(&self.database, &new).await.unwrap().key
     }
 
     /// Asks the API; a body that is not null goes as JSON.

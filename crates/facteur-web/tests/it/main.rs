@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod integrations;
 #[cfg(test)]
 mod lab;
@@ -10,5 +14,9 @@ mod lab;
 mod server;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod suppressions;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod throughput;

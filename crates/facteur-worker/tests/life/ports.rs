@@ -1,5 +1,6 @@
 //! The worker's ports on the world in memory. Each effect can be its worker's last.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use facteur_core::job::Job;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
 use facteur_core::limits::CLAIM_LEASE;
 use facteur_core::outcome::Outcome;
+use facteur_core::phone::Country;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 use facteur_worker::ports::{Letter, PortError, Ports, Slot};
@@ -83,6 +85,10 @@ impl MemoryPorts {
 
 impl Ports for MemoryPorts {
     type Pass = ();
+
+    async fn countries(&self) -> Arc<HashMap<String, Country>> {
+        Arc::default()
+    }
 
     fn pass(&self, _: &Via, _: &Sender) -> Result<(), Hold> {
         Ok(())

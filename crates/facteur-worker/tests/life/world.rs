@@ -269,7 +269,17 @@ impl World {
         };
         let hold = self.heard_pause().then_some(PAUSE);
         let via = Some(Via { account: "AC1".to_owned(), integration: None });
-        Facts { sender, sender_owner, via, template, stored_text, hold, is_canceled: false }
+        Facts {
+            sender,
+            sender_owner,
+            via,
+            template,
+            stored_text,
+            hold,
+            is_canceled: false,
+            rules: std::sync::Arc::default(),
+            last_inbound_at: None,
+        }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {

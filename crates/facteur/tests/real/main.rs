@@ -23,6 +23,8 @@ mod receipts;
 #[cfg(test)]
 mod rollout;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod system;
 #[cfg(test)]
 mod twilio_away;

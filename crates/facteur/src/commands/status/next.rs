@@ -69,6 +69,11 @@ fn next_in_line(job: &Story) -> String {
         (Some(Hold::Rate(_)), _) => {
             job.standing.as_ref().map_or_else(|| "its turn comes".to_owned(), in_line)
         }
+        (Some(Hold::Budget(tenant)), _) => {
+            format!(
+                "the segments of {tenant} are spent for today; it goes on at midnight, or when the budget is raised"
+            )
+        }
         (None, _) => "its turn comes".to_owned(),
     };
     format!("{what}; not after {:.0}", job.deadline)

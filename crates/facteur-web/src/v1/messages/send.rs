@@ -1,0 +1,176 @@
+//! `POST /v1/messages`: one message, or up to 1,000.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::view::{Message, MessageRequest};
+use crate::accept::{self, Answer, Options, Outcome};
+use crate::access::Principal;
+use crate::error::{ApiError, ErrorBody};
+use crate::json::{self, Json, JsonBytes};
+use crate::judge::Wish;
+use crate::state::App;
+
+/// Longest body: a thousand messages of a usual size, or one of any.
+pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest time for the body to arrive.
+const BODY_MAX: Duration = Duration::from_secs(15);
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+const SLOW: ApiError =
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body did not arrive within 15 s");
+
+/// One message, or many.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(
+    dead_code,
+    reason = "the two forms of the body, for the document; they are read one after the other"
+)]
+pub(crate) enum SendRequest {
+    One(Box<MessageRequest>),
+    Many(ManyRequest),
+}
+
+/// Many messages: each is accepted or refused for itself.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ManyRequest {
+    /// 1 to 1,000 messages of one tenant.
+    messages: Vec<MessageRequest>,
+}
+
+/// What became of each message of a request.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ManyAnswer {
+    /// Why nothing was accepted; absent if something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+    /// The same, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    accepted: usize,
+    refused: usize,
+    /// In the order of the request.
+    messages: Vec<OneOfMany>,
+}
+
+/// What became of one message: it stands under `message`, or why it was refused stands under `error`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OneOfMany {
+    /// `accepted` or `refused`.
+    #[schema(example = "accepted")]
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message>,
+    /// For a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// For programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+/// Accepts one message or many. 202 means that they are committed: they are sent, unless they are cancelled before.
+#[utoipa::path(
+    post,
+    path = "/v1/messages",
+    tag = "messages",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same request again gets the same answer, and nothing is sent twice. Kept for two days."),
+    ),
+    request_body(content = SendRequest, example = json!({"to": "+33612345678", "body": "Bonjour Jean"})),
+    responses(
+        (status = 202, description = "Accepted", body = Message),
+        (status = 422, description = "Refused", body = inline(ErrorBody<'_>)),
+        (status = 503, description = "Not now", body = inline(ErrorBody<'_>))
+    )
+)]
+pub(crate) async fn send(
+    State(app): State<App>,
+    principal: Principal,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let options = Options::of("send_message", request.headers())?;
+    let body = timeout(BODY_MAX, JsonBytes::from_request(request, &())).await;
+    let JsonBytes(bytes) = body.map_err(|_| SLOW)??;
+    let (wishes, is_single) = wishes(&bytes)?;
+    let answer = accept::accept(&app, &principal, wishes, options).await?;
+    let headers = replay_header(&answer);
+    let response = if is_single { one(answer)? } else { many(answer) };
+    Ok((headers, response).into_response())
+}
+
+/// The messages of a body, and whether it is a single one.
+fn wishes(bytes: &[u8]) -> Result<(Vec<Wish>, bool), ApiError> {
+    #[derive(Deserialize)]
+    struct Peeked {
+        messages: Option<serde::de::IgnoredAny>,
+    }
+    let has_many = serde_json::from_slice::<Peeked>(bytes).is_ok_and(|peeked| peeked.messages.is_some());
+    if has_many {
+        let ManyRequest { messages } = json::parse(bytes)?;
+        return Ok((messages.into_iter().map(Wish::from).collect(), false));
+    }
+    let message: MessageRequest = json::parse(bytes)?;
+    Ok((vec![message.into()], true))
+}
+
+fn replay_header(answer: &Answer) -> HeaderMap {
+    let header = answer.is_replay.then(|| (REPLAYED, HeaderValue::from_static("true")));
+    header.into_iter().collect()
+}
+
+fn one(answer: Answer) -> Result<Response, ApiError> {
+    match answer.outcomes.into_iter().next() {
+        Some(Outcome::Accepted(message)) => {
+            let message = Message::from(*message);
+            let location = [(header::LOCATION, format!("/v1/messages/{}", message.id()))];
+            Ok((StatusCode::ACCEPTED, location, Json(message)).into_response())
+        }
+        Some(Outcome::Refused(reason)) => Err(reason.into()),
+        None => Err(ApiError::UNAVAILABLE),
+    }
+}
+
+fn many(answer: Answer) -> Response {
+    let messages: Vec<OneOfMany> = answer.outcomes.into_iter().map(OneOfMany::of).collect();
+    let accepted = messages.iter().filter(|one| one.message.is_some()).count();
+    let (status, error, code) = if accepted == 0 {
+        let error = "every message was refused: each says why";
+        (StatusCode::UNPROCESSABLE_ENTITY, Some(error), Some("all_refused"))
+    } else {
+        (StatusCode::ACCEPTED, None, None)
+    };
+    let refused = messages.len() - accepted;
+    (status, Json(ManyAnswer { error, code, accepted, refused, messages })).into_response()
+}
+
+impl OneOfMany {
+    fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted(message) => {
+                let message = Some(Message::from(*message));
+                Self { outcome: "accepted", message, error: None, code: None, field: None }
+            }
+            Outcome::Refused(reason) => {
+                let ApiError { sentence, code, field, .. } = reason.into();
+                Self {
+                    outcome: "refused",
+                    message: None,
+                    error: Some(sentence.into_owned()),
+                    code: Some(code),
+                    field: field.map(std::borrow::Cow::into_owned),
+                }
+            }
+        }
+    }
+}
