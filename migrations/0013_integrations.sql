@@ -73,11 +73,3 @@ CREATE INDEX senders_tenant ON facteur.senders (tenant, address) WHERE tenant IS
 ALTER TABLE facteur.jobs ADD COLUMN account text;
 -- Over which account the call went; NULL as above.
 ALTER TABLE facteur.attempts ADD COLUMN account text;
-
--- What another application calls a tenant, such as the company_id of a shared inbox.
-CREATE TABLE facteur.tenant_aliases (
-    alias      text PRIMARY KEY CHECK (char_length(alias) BETWEEN 1 AND 200),
-    tenant     text NOT NULL,
-    changed_by text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);

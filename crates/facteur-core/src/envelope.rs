@@ -22,6 +22,8 @@ pub const HEADER_ENQUEUED_AT_MS: &str = "facteur-enqueued-at-ms";
 /// The country of a number that has no country code, by its two letters: a job means the same number on every turn,
 /// whatever is configured by then.
 pub const HEADER_COUNTRY: &str = "facteur-country";
+/// Says that text and variables hold a password: they are forgotten once the job has ended. Producers may set it.
+pub const HEADER_SECRET: &str = "facteur-secret";
 /// Why an envelope was buried: the stable code.
 pub const HEADER_REASON: &str = "facteur-reason";
 /// Why an envelope was buried: the sentence.

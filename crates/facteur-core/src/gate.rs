@@ -228,7 +228,9 @@ fn render(template: &str, variables: &std::collections::BTreeMap<String, String>
     let text = template
         .render(variables)
         .map_err(|error| Reason::field(Code::VariableMissing, "variables", error.to_string()))?;
-    if text.trim().is_empty() {
+    // An optional value at the end leaves the space before it.
+    let text = text.trim_end().to_owned();
+    if text.is_empty() {
         return Err(Reason::field(Code::ContentMissing, "template", "renders to an empty text"));
     }
     let chars = text.chars().count();

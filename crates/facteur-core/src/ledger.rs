@@ -6,7 +6,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::{EnvelopeContent, HEADER_COUNTRY, HEADER_ENQUEUED_AT_MS, HeaderValue, Headers};
+use crate::envelope::{
+    EnvelopeContent, HEADER_COUNTRY, HEADER_ENQUEUED_AT_MS, HEADER_SECRET, HeaderValue, Headers,
+};
 use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
@@ -14,6 +16,7 @@ use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
 use crate::integration::Via;
 use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
+use crate::notifications;
 use crate::outcome::Outcome;
 use crate::phone::Country;
 use crate::reason::{Reason, ReasonCode};
@@ -61,6 +64,8 @@ impl JobRow {
     /// The row of a job that has not passed the gate yet, for this turn. `document` is what wakes it again.
     #[must_use]
     pub fn of(job: &Job, turn: Turn, lane: Lane, document: Bytes, deadline: Timestamp) -> Self {
+        let mark = (HEADER_SECRET.to_owned(), HeaderValue::Bool(true));
+        let headers = notifications::is_secret(&job.content).then_some(mark).into_iter().collect();
         Self {
             id: job.id,
             fingerprint: job.fingerprint(),
@@ -73,7 +78,7 @@ impl JobRow {
             text: None,
             segments: 1,
             document,
-            headers: Headers::new(),
+            headers,
             enqueued_at: None,
             expires_at: job.expires_at,
             deadline,
@@ -100,7 +105,8 @@ impl JobRow {
         let aged_from = enqueued_at.unwrap_or(now).as_millisecond();
         headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from));
         headers.insert(HEADER_COUNTRY.to_owned(), HeaderValue::Text(country.to_string()));
-        (self.headers, self.enqueued_at) = (headers, enqueued_at);
+        self.headers.extend(headers);
+        self.enqueued_at = enqueued_at;
     }
 }
 

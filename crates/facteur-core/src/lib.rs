@@ -26,6 +26,7 @@ pub mod notifications;
 pub mod outcome;
 pub mod peers;
 pub mod phone;
+pub mod preview;
 pub mod reason;
 pub mod receipt;
 pub mod receipts;
@@ -38,5 +39,6 @@ pub mod status;
 pub mod template;
 pub mod twilio_errors;
 pub mod vault;
+pub mod written;
 
 pub use jiff::Timestamp;

@@ -4,24 +4,28 @@
 //! An integration is active as long as nobody paused it: what would leave over one that is not waits in line.
 
 mod account;
+mod shapes;
 
+use deadpool_postgres::GenericClient;
 use facteur_core::Timestamp;
 use facteur_core::hold::Scope;
 use facteur_core::ids::Tenant;
-use facteur_core::integration::{IntegrationType, Secrets};
-use facteur_core::vault::{Keyring, VaultError};
+use facteur_core::integration::IntegrationType;
+use facteur_core::vault::Keyring;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::batch_error::{BatchFailure, classify};
+use crate::audit::{self, Entry};
+use crate::batch_error::BatchFailure;
 use crate::page::Position;
 use crate::pauses::{self, PauseEnd};
 use crate::pool::Database;
 use crate::words::{ACTOR_CHARS_MAX, check_words};
 pub(crate) use account::account;
 pub use account::{Rotation, credentials, is_readable, rotate_keys};
+pub use shapes::{IntegrationError, IntegrationPatch, IntegrationRow, NewIntegration};
 
 /// Longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 100;
@@ -75,114 +79,6 @@ const TESTED: &str = "UPDATE facteur.integrations SET tested_at = clock_timestam
 
 const IS_KNOWN: &str = "SELECT EXISTS (SELECT FROM facteur.accounts WHERE sid = $1) \
      OR EXISTS (SELECT FROM facteur.integrations WHERE id = $2)";
-
-/// An integration as it may be shown: there is nothing secret in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IntegrationRow {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose it is.
-    pub tenant: String,
-    /// What people call it.
-    pub name: String,
-    /// What it carries.
-    pub kind: IntegrationType,
-    /// `AC…`.
-    pub account_sid: String,
-    /// `SK…`, if an API key authorises calls.
-    pub api_key_sid: Option<String>,
-    /// The key that sealed the credentials.
-    pub key_id: String,
-    /// From which number a message leaves that names no sender: `+…`, a short code or an alphanumeric id.
-    pub phone_number: Option<String>,
-    /// `MG…`, in the number's place.
-    pub messaging_service_sid: Option<String>,
-    /// Whether its messages leave; if not, they wait.
-    pub is_active: bool,
-    /// Whether it is its tenant's default of its type.
-    pub is_default: bool,
-    /// The last look at the account: when, what came of it as a stable word, and the sentence.
-    pub tested: Option<(Timestamp, String, String)>,
-    /// Who changed it last.
-    pub changed_by: String,
-    /// Since when it exists.
-    pub created_at: Timestamp,
-    /// When it, or the credentials of its account, was changed last.
-    pub updated_at: Timestamp,
-}
-
-/// An integration to be created.
-#[derive(Debug, Clone)]
-pub struct NewIntegration {
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// What people call it: 1 to 100 characters, once for each tenant.
-    pub name: String,
-    /// What it carries.
-    pub kind: IntegrationType,
-    /// `AC…`; may be that of another integration of the tenant, which then has the same credentials.
-    pub account_sid: String,
-    /// `SK…`, if an API key authorises calls.
-    pub api_key_sid: Option<String>,
-    /// The credentials; may be absent if the account is known.
-    pub secrets: Option<Secrets>,
-    /// As [`IntegrationRow::phone_number`].
-    pub phone_number: Option<String>,
-    /// As [`IntegrationRow::messaging_service_sid`].
-    pub messaging_service_sid: Option<String>,
-    /// Whether its messages leave.
-    pub is_active: bool,
-}
-
-/// What is to be changed of an integration; what is `None` stays.
-#[derive(Debug, Clone, Default)]
-pub struct IntegrationPatch {
-    /// Another name.
-    pub name: Option<String>,
-    /// Another API key.
-    pub api_key_sid: Option<String>,
-    /// Other credentials. An auth token that is replaced still verifies webhooks.
-    pub secrets: Option<Secrets>,
-    /// Another number; `Some(None)` takes it away.
-    pub phone_number: Option<Option<String>>,
-    /// Another Messaging Service; `Some(None)` takes it away.
-    pub messaging_service_sid: Option<Option<String>>,
-}
-
-/// Why an integration could not be read or changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IntegrationError {
-    /// Not there, or another tenant's.
-    #[error("there is no such integration")]
-    Missing,
-    /// The account stands for another tenant.
-    #[error(
-        "the account belongs to another tenant: an account at Twilio, or a subaccount, serves one tenant"
-    )]
-    AccountTaken,
-    /// The tenant has one of that name.
-    #[error("the tenant has an integration of this name already")]
-    NameTaken,
-    /// No credentials are given, and none are known.
-    #[error("the credentials are missing: give the account's auth token, or an API key and its secret")]
-    SecretMissing,
-    /// The credentials can't be sealed or opened.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// The database's; [`BatchFailure::Data`] if a word is not as it must be.
-    #[error(transparent)]
-    Database(#[from] BatchFailure),
-}
-
-impl From<tokio_postgres::Error> for IntegrationError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let answer = error.as_db_error();
-        let is_name = answer.is_some_and(|answer| {
-            *answer.code() == SqlState::UNIQUE_VIOLATION && answer.constraint() == Some("integrations_name")
-        });
-        if is_name { Self::NameTaken } else { Self::Database(classify(error)) }
-    }
-}
 
 /// Integrations of a tenant, or of all, the newest first: at most `limit`, and [`ROWS_MAX`], after that position.
 ///
@@ -254,6 +150,8 @@ pub async fn create(
     if !new.is_active {
         transaction.execute(INACTIVE, &[&id.to_string(), &actor]).await?;
     }
+    let details = json!({ "name": new.name, "type": new.kind.as_str(), "account_sid": new.account_sid });
+    note(&transaction, "integration_created", new.tenant.as_str(), id, actor, details).await?;
     transaction.commit().await?;
     drop(client);
     find(database, None, id).await
@@ -294,6 +192,8 @@ pub async fn update(
         &actor,
     ];
     transaction.execute(UPDATE, &parameters).await?;
+    let details = json!({ "changed": patch.fields() });
+    note(&transaction, "integration_changed", &before.tenant, id, actor, details).await?;
     transaction.commit().await?;
     drop(client);
     find(database, tenant, id).await
@@ -315,6 +215,7 @@ pub async fn set_default(
     let transaction = client.transaction().await?;
     transaction.execute(NO_DEFAULT, &[&before.tenant, &before.kind.as_str()]).await?;
     transaction.execute(DEFAULT, &[&id, &actor]).await?;
+    note(&transaction, "integration_made_default", &before.tenant, id, actor, json!({})).await?;
     transaction.commit().await?;
     drop(client);
     find(database, tenant, id).await
@@ -330,13 +231,17 @@ pub async fn set_active(
     is_active: bool,
     actor: &str,
 ) -> Result<IntegrationRow, IntegrationError> {
-    find(database, tenant, id).await?;
+    let before = find(database, tenant, id).await?;
     let scope = Scope::Integration(id.to_string());
     if is_active {
         pauses::resume(database, &scope, Some("activated"), actor).await?;
     } else {
         pauses::pause(database, &scope, "deactivated", actor, PauseEnd::Open).await?;
     }
+    let action = if is_active { "integration_activated" } else { "integration_deactivated" };
+    let client = database.client().await?;
+    note(&client, action, &before.tenant, id, actor, json!({})).await?;
+    drop(client);
     find(database, tenant, id).await
 }
 
@@ -364,6 +269,26 @@ pub async fn tested(
     let statement = client.prepare_cached(TESTED).await?;
     client.execute(&statement, &[&account_sid, &result, &sentence]).await?;
     Ok(())
+}
+
+/// Writes an act down for the audit log.
+async fn note(
+    client: &impl GenericClient,
+    action: &str,
+    tenant: &str,
+    id: Uuid,
+    actor: &str,
+    details: Value,
+) -> Result<(), BatchFailure> {
+    let entry = Entry {
+        tenant: tenant.to_owned(),
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        subject: Some(id.to_string()),
+        request_id: None,
+        details,
+    };
+    audit::record(client, &entry).await
 }
 
 /// `None` for a type that a newer release invented.

@@ -116,6 +116,8 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // A family that has a shape of its own makes it out of this.
+        response.extensions_mut().insert(self);
         response
     }
 }

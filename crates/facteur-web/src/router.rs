@@ -15,7 +15,7 @@ use crate::cors::Cors;
 use crate::error::ApiError;
 use crate::json::JSON_BYTES_MAX;
 use crate::state::App;
-use crate::{access, cors, headers, openapi, status_webhook};
+use crate::{access, cors, families, headers, openapi, status_webhook};
 
 /// Longest request, body and answer together. Twilio gives up after as long.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -50,6 +50,7 @@ pub(crate) fn routes(app: App, cors: Cors) -> Router {
     // Routing happens behind this one, on the path without its last slash.
     Router::new()
         .fallback_service(routes)
+        .layer(middleware::from_fn(families::sms::in_its_shape))
         .layer(middleware::from_fn(without_last_slash))
         .layer(middleware::from_fn_with_state(Arc::new(cors), cors::answer))
         .layer(middleware::from_fn_with_state(is_https, headers::secure))

@@ -40,9 +40,13 @@ async fn release(database: &Database) -> Result<i64, BatchFailure> {
     let mut sum = 0;
     for line in lines::list(database, LineKind::Budget).await? {
         let Hold::Budget(tenant) = &line else { continue };
-        let room = budgets::room(database, tenant).await?.min(DUTY_ROWS_MAX);
-        if room > 0 {
-            sum += lines::release(database, &line, room).await?;
+        let mut room = budgets::room(database, tenant).await?;
+        while room > 0 {
+            let chunk = room.min(DUTY_ROWS_MAX);
+            let released = lines::release(database, &line, chunk).await?;
+            sum += released;
+            // The line is empty, or the rest waits for the outbox.
+            room = if released < chunk { 0 } else { room - released };
         }
     }
     Ok(sum)

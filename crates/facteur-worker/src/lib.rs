@@ -27,4 +27,5 @@ mod receipts;
 mod reconciler;
 mod relay;
 mod rows;
+mod shared;
 pub mod worker;

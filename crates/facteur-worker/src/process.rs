@@ -9,7 +9,7 @@ use std::time::Duration;
 use facteur_core::Timestamp;
 use facteur_core::call::{Call, CallContent};
 use facteur_core::decide::{Decision, History, decide};
-use facteur_core::envelope::{EnvelopeContent, WakeUp, decode_for};
+use facteur_core::envelope::{EnvelopeContent, Undecodable, WakeUp, decode_for};
 use facteur_core::gate::{self, Ready, Verdict};
 use facteur_core::hold::Hold;
 use facteur_core::ids::{JobId, Turn};
@@ -110,12 +110,7 @@ impl<P: Ports> Life<P> {
         reserved: Option<Slot>,
     ) -> Result<End, PortError> {
         let now = self.clock.now();
-        let countries = self.ports.countries().await;
-        let defaults_of = |tenant: &str| match countries.get(tenant) {
-            Some(&country) => JobDefaults { country },
-            None => self.settings.defaults.clone(),
-        };
-        let wake_up = match decode_for(content, defaults_of, now) {
+        let wake_up = match self.decode(content, now).await {
             Ok(wake_up) => wake_up,
             Err(undecodable) => return self.bury(content, undecodable.job_id, undecodable.reason).await,
         };
@@ -176,18 +171,20 @@ impl<P: Ports> Life<P> {
         log(row.id, &attempt, &outcome, &decision);
         metrics::decided(wake_up.lane, &decision);
         let next = decision.into_next(self.settings.ladder_unit);
-        let record = Record {
-            id: row.id,
-            token,
-            number: attempt.number,
-            account: via.account,
-            started_at,
-            duration,
-            outcome,
-            next: next.clone(),
-        };
+        let (number, next_too, account) = (attempt.number, next.clone(), via.account);
+        let record =
+            Record { id: row.id, token, number, account, started_at, duration, outcome, next: next_too };
         let recorded = self.record(record).await?;
         self.carry_out(content, &row, &next, recorded).await
+    }
+
+    async fn decode(&self, content: &EnvelopeContent, now: Timestamp) -> Result<WakeUp, Undecodable> {
+        let countries = self.ports.countries().await;
+        let defaults_of = |tenant: &str| match countries.get(tenant) {
+            Some(&country) => JobDefaults { country },
+            None => self.settings.defaults.clone(),
+        };
+        decode_for(content, defaults_of, now)
     }
 
     async fn gate(

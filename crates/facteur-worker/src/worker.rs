@@ -10,29 +10,25 @@ use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
 use facteur_core::receipts::PollSchedule;
 use facteur_core::vault::Keyring;
-use facteur_postgres::{Callbacks, Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
+use facteur_postgres::{Callbacks, Database, DeadLetters, RateLines, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Accounts;
 use crate::adapters::{LanePorts, StoreSlots};
-use crate::anchor::Anchor;
-use crate::breakers::Breakers;
 use crate::clock::Clock;
-use crate::governor::Governor;
 use crate::heartbeat::Heartbeat;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::pump::{Door, Pump};
-use crate::rate_lines::Bell;
 use crate::receipts::Receipts;
 use crate::reconciler::Reconciler;
 pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
+use crate::shared::Shared;
 use crate::{budgets, duties, keeper, lane_loop, lines, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
@@ -54,7 +50,7 @@ pub struct Permits {
 }
 
 impl Permits {
-    fn of(self, lane: Lane) -> u16 {
+    pub(crate) fn of(self, lane: Lane) -> u16 {
         match lane {
             Lane::Urgent => self.urgent,
             Lane::Normal => self.normal,
@@ -149,34 +145,6 @@ impl Readiness {
         }
         let healths = || self.publishers.iter().map(PublisherHealthHandle::get);
         metrics::publisher(healths().all(|health| health.connected), healths().any(|health| health.blocked));
-    }
-}
-
-/// What the lanes of a worker share.
-struct Shared {
-    directory: Directory,
-    accounts: Accounts,
-    home: Arc<Home>,
-    anchor: Arc<Anchor>,
-    bell: Arc<Bell>,
-    breakers: Breakers,
-    governor: Governor,
-}
-
-impl Shared {
-    fn new(parts: &WorkerParts, stopping: CancellationToken) -> Self {
-        let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
-        let (database, keyring) = (parts.database.clone(), Arc::clone(&parts.keyring));
-        let directory = Directory::start_with_keys(database, keyring, stopping);
-        Self {
-            accounts: Accounts::new(parts.twilio.clone(), directory.clone()),
-            home: Arc::new(parts.home.clone()),
-            directory,
-            anchor: Arc::new(Anchor::new()),
-            bell: Arc::new(Bell::default()),
-            breakers: Breakers::new(parts.clock.clone()),
-            governor: Governor::new(permits, parts.clock.clone()),
-        }
     }
 }
 
@@ -344,6 +312,7 @@ impl Worker {
             ladder_unit: parts.amqp.delay_unit,
         };
         self.spawn("the search for evidence", reconciler.run(stopping.clone()));
+        self.spawn("the forgetting", duties::redact_for_ever(database.clone(), stopping.clone()));
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();
         self.spawn("the watch over connections", async move {

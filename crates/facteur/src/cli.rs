@@ -10,10 +10,12 @@ use crate::exit::Exit;
 
 mod control;
 mod integrations;
+mod templates;
 mod tenants;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
 pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
+pub use templates::{ChannelChoice, PreviewArgs, PutTemplate, TemplateName, TemplatesCommand};
 pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
 
 /// Longest `--wait`, in seconds.
@@ -95,6 +97,9 @@ pub enum Command {
     /// Lists and changes the accounts at Twilio of tenants that have their own; every worker knows within a second.
     #[command(subcommand)]
     Integrations(IntegrationsCommand),
+    /// Lists, shows, writes, previews and deletes templates.
+    #[command(subcommand)]
+    Templates(TemplatesCommand),
     /// Shows and changes what tenants set: countries, budget, quiet hours, weight, language, country, time zone.
     #[command(subcommand)]
     Tenants(TenantsCommand),

@@ -11,7 +11,7 @@ use facteur_core::peers::SharedSettings;
 use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
 use facteur_twilio::{TwilioClient, TwilioConfig};
-use facteur_web::{JobSettings, WebParts};
+use facteur_web::{AccessSettings, JobSettings, WebParts};
 use facteur_worker::clock::Clock;
 use facteur_worker::worker::{Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
@@ -67,6 +67,7 @@ pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
         client: TwilioClient::new(twilio(config, TWILIO_LOOK_MAX, 1)?)?,
         signing_tokens: credentials.signing_tokens,
         public_url: config.worker.public_url.clone(),
+        access: AccessSettings::default(),
         jobs: JobSettings { defaults: JobDefaults { country: config.worker.default_country } },
         now: Arc::new(move || clock.now()),
     })

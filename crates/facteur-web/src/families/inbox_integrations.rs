@@ -1,15 +1,17 @@
 //! `/inbox/integrations`: the shared inbox's routes over integrations, in that app's words.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 use facteur_core::ids::Tenant;
 use facteur_postgres::integrations;
 use facteur_postgres::page::Position;
-use facteur_postgres::tenant_aliases;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::linked::linked;
+use super::tenant::named;
+use super::twice::Twice;
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
@@ -41,20 +43,6 @@ pub(crate) struct InboxIntegration {
     is_default: bool,
     created_at: String,
     updated_at: String,
-}
-
-/// The same at the top level and under `data`: apps read both.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Twice<T> {
-    #[serde(flatten)]
-    top: T,
-    data: T,
-}
-
-impl<T: Clone> Twice<T> {
-    fn of(value: T) -> Json<Self> {
-        Json(Self { top: value.clone(), data: value })
-    }
 }
 
 impl From<IntegrationView> for InboxIntegration {
@@ -153,7 +141,7 @@ pub(crate) async fn create(
         is_active: body.is_active,
     };
     let made = created(&app, &principal, tenant, new).await.map_err(in_their_words)?;
-    Ok(Twice::of(made.into()))
+    Ok(both(made.into()))
 }
 
 /// Lists integrations, the newest first; the next page is in the `Link` header.
@@ -163,32 +151,29 @@ pub(crate) async fn list(
     State(app): State<App>,
     principal: Principal,
     Query(page): Query<PageQuery>,
-) -> Result<(HeaderMap, Json<Vec<InboxIntegration>>), ApiError> {
+) -> Result<Response, ApiError> {
     let (limit, after, scope) = (page.limit()?, page.after()?, scope(&principal));
     let rows = integrations::list(&app.database, scope.as_ref(), after, i64::from(limit) + 1).await?;
     let views: Vec<IntegrationView> = rows.into_iter().map(IntegrationView::from).collect();
     let page = Page::of(views, limit, |view: &IntegrationView| Position { at: view.created_at, id: view.id });
-    let mut headers = HeaderMap::new();
-    if let Some(cursor) = page.next_cursor {
-        let link = format!("</inbox/integrations?limit={limit}&cursor={cursor}>; rel=\"next\"");
-        headers.extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
-    }
-    Ok((headers, Json(page.data.into_iter().map(InboxIntegration::from).collect())))
+    let data = page.data.into_iter().map(InboxIntegration::from).collect();
+    let page = Page { data, next_cursor: page.next_cursor };
+    Ok(linked(page, &format!("/inbox/integrations?limit={limit}")))
 }
 
 /// Reads one integration.
-#[utoipa::path(get, path = "/inbox/integrations/{id}", tag = TAG, params(("id" = String, Path)),
+#[utoipa::path(get, path = "/inbox/integrations/{id}", tag = TAG, params(("id" = String, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = Twice<InboxIntegration>), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn read(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Json<Twice<InboxIntegration>>, ApiError> {
-    Ok(Twice::of(IntegrationView::from(found(&app, &principal, &id).await?).into()))
+    Ok(both(IntegrationView::from(found(&app, &principal, &id).await?).into()))
 }
 
 /// Changes an integration.
-#[utoipa::path(patch, path = "/inbox/integrations/{id}", tag = TAG, params(("id" = String, Path)),
+#[utoipa::path(patch, path = "/inbox/integrations/{id}", tag = TAG, params(("id" = String, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     request_body = InboxPatch,
     responses((status = 200, body = Twice<InboxIntegration>), (status = 404, body = inline(ErrorBody<'_>)),
         (status = 422, body = inline(ErrorBody<'_>))))]
@@ -203,11 +188,11 @@ pub(crate) async fn update(
     let patch =
         IntegrationPatchBody { name, auth_token, phone_number, is_active, ..IntegrationPatchBody::default() };
     let changed = updated(&app, &principal, &id, patch).await.map_err(in_their_words)?;
-    Ok(Twice::of(changed.into()))
+    Ok(both(changed.into()))
 }
 
 /// Deactivates an integration.
-#[utoipa::path(delete, path = "/inbox/integrations/{id}", tag = TAG, params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/inbox/integrations/{id}", tag = TAG, params(("id" = String, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = Twice<InboxIntegration>), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn deactivate(
     State(app): State<App>,
@@ -215,11 +200,11 @@ pub(crate) async fn deactivate(
     Path(id): Path<String>,
 ) -> Result<Json<Twice<InboxIntegration>>, ApiError> {
     let patch = IntegrationPatchBody { is_active: Some(false), ..IntegrationPatchBody::default() };
-    Ok(Twice::of(updated(&app, &principal, &id, patch).await?.into()))
+    Ok(both(updated(&app, &principal, &id, patch).await?.into()))
 }
 
 /// Makes an integration its company's default of its type.
-#[utoipa::path(post, path = "/inbox/integrations/{id}/default", tag = TAG, params(("id" = String, Path)),
+#[utoipa::path(post, path = "/inbox/integrations/{id}/default", tag = TAG, params(("id" = String, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = Twice<InboxIntegration>), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn make_default(
     State(app): State<App>,
@@ -229,18 +214,18 @@ pub(crate) async fn make_default(
     let row = found(&app, &principal, &id).await?;
     let (scope, actor) = (scope(&principal), &principal.actor);
     let row = integrations::set_default(&app.database, scope.as_ref(), row.id, actor).await?;
-    Ok(Twice::of(IntegrationView::from(row).into()))
+    Ok(both(IntegrationView::from(row).into()))
 }
 
 /// Checks the credentials with Twilio; sends nothing.
-#[utoipa::path(post, path = "/inbox/integrations/{id}/test", tag = TAG, params(("id" = String, Path)),
+#[utoipa::path(post, path = "/inbox/integrations/{id}/test", tag = TAG, params(("id" = String, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = Twice<InboxTest>), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn test(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Json<Twice<InboxTest>>, ApiError> {
-    Ok(Twice::of(tested(&app, &principal, &id).await?.into()))
+    Ok(both(tested(&app, &principal, &id).await?.into()))
 }
 
 /// The tenant that the app calls so: by the table of aliases, else by its slug.
@@ -254,8 +239,11 @@ async fn tenant(
         Some(CompanyId::Text(text)) => text,
         Some(CompanyId::Number(number)) => number.to_string(),
     };
-    let slug = tenant_aliases::find(&app.database, &name).await?.unwrap_or(name);
-    principal.tenant_for(Some(&slug)).map_err(|error| error.field("company_id"))
+    named(app, principal, Some(&name)).await.map_err(|error| error.field("company_id"))
+}
+
+fn both<T: Clone>(fields: T) -> Json<Twice<T>> {
+    Json(Twice::of(fields))
 }
 
 /// Names the field as this app does.

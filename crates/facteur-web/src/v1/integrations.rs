@@ -116,7 +116,7 @@ impl From<TypeName> for IntegrationType {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
-    "name": "SMS Twilio Principal", "integration_type": "sms", "account_sid": "AC00000000000000000000000000000001",
+    "name": "Compte principal", "integration_type": "sms", "account_sid": "AC00000000000000000000000000000001",
     "auth_token": "0123456789abcdef0123456789abcdef", "phone_number": "+33612345678"
 }))]
 pub(crate) struct NewIntegrationBody {
@@ -202,7 +202,7 @@ pub(crate) async fn create(
 }
 
 /// Reads one integration.
-#[utoipa::path(get, path = "/v1/integrations/{id}", tag = TAG, params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/v1/integrations/{id}", tag = TAG, params(("id" = Uuid, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = IntegrationView), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn read(
     State(app): State<App>,
@@ -213,7 +213,7 @@ pub(crate) async fn read(
 }
 
 /// Changes an integration, its credentials included; running workers use the new ones within a second.
-#[utoipa::path(patch, path = "/v1/integrations/{id}", tag = TAG, params(("id" = Uuid, Path)),
+#[utoipa::path(patch, path = "/v1/integrations/{id}", tag = TAG, params(("id" = Uuid, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     request_body = IntegrationPatchBody,
     responses((status = 200, body = IntegrationView), (status = 404, body = inline(ErrorBody<'_>)),
         (status = 422, body = inline(ErrorBody<'_>))))]
@@ -228,7 +228,7 @@ pub(crate) async fn update(
 
 /// Deactivates an integration: what would leave over it waits, and its history stays. PATCH with `is_active` activates
 /// it again.
-#[utoipa::path(delete, path = "/v1/integrations/{id}", tag = TAG, params(("id" = Uuid, Path)),
+#[utoipa::path(delete, path = "/v1/integrations/{id}", tag = TAG, params(("id" = Uuid, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = IntegrationView), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn deactivate(
     State(app): State<App>,
@@ -240,7 +240,7 @@ pub(crate) async fn deactivate(
 }
 
 /// Makes an integration its tenant's default of its type.
-#[utoipa::path(post, path = "/v1/integrations/{id}/default", tag = TAG, params(("id" = Uuid, Path)),
+#[utoipa::path(post, path = "/v1/integrations/{id}/default", tag = TAG, params(("id" = Uuid, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = IntegrationView), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn make_default(
     State(app): State<App>,
@@ -253,7 +253,7 @@ pub(crate) async fn make_default(
 }
 
 /// Asks Twilio for the account with the stored credentials. Sends nothing.
-#[utoipa::path(post, path = "/v1/integrations/{id}/test", tag = TAG, params(("id" = Uuid, Path)),
+#[utoipa::path(post, path = "/v1/integrations/{id}/test", tag = TAG, params(("id" = Uuid, Path, description = "The integration's id.", example = "0197c1de-0000-7000-8000-00000000fb01")),
     responses((status = 200, body = TestView), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn test(
     State(app): State<App>,

@@ -6,6 +6,7 @@ mod keys;
 mod messages;
 mod senders;
 mod suppressions;
+pub(crate) mod templates;
 mod tenant_aliases;
 mod tenants;
 mod whoami;
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tenants::read, tenants::change))
         .routes(routes!(tenants::usage))
         .routes(routes!(whoami::read))
+        .merge(templates::routes())
         .routes(routes!(integrations::list, integrations::create))
         .routes(routes!(integrations::read, integrations::update, integrations::deactivate))
         .routes(routes!(integrations::make_default))

@@ -134,7 +134,7 @@ pub(crate) async fn list(
 }
 
 /// Changes a sender; every worker knows within a second.
-#[utoipa::path(put, path = "/v1/senders/{sender}", tag = TAG, params(("sender" = String, Path)),
+#[utoipa::path(put, path = "/v1/senders/{sender}", tag = TAG, params(("sender" = String, Path, description = "Its address.", example = "+33612345678")),
     request_body = SenderBody,
     responses((status = 204), (status = 403, body = inline(ErrorBody<'_>)), (status = 422, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn put(
@@ -172,7 +172,8 @@ pub(crate) async fn pools(
 }
 
 /// Makes a pool, or changes whether it is the default.
-#[utoipa::path(put, path = "/v1/sender-pools/{name}", tag = TAG, params(("name" = String, Path)),
+#[utoipa::path(put, path = "/v1/sender-pools/{name}", tag = TAG,
+    params(("name" = String, Path, description = "The pool's name.", example = "main")),
     request_body = PoolBody,
     responses((status = 204), (status = 409, body = inline(ErrorBody<'_>)), (status = 422, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn put_pool(
@@ -193,7 +194,8 @@ pub(crate) async fn put_pool(
 }
 
 /// Removes a pool of the key's tenant; its senders stay.
-#[utoipa::path(delete, path = "/v1/sender-pools/{name}", tag = TAG, params(("name" = String, Path)),
+#[utoipa::path(delete, path = "/v1/sender-pools/{name}", tag = TAG,
+    params(("name" = String, Path, description = "The pool's name.", example = "old")),
     responses((status = 204), (status = 404, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn delete_pool(
     State(app): State<App>,

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use facteur_core::ids::Tenant;
-use facteur_postgres::tenant_aliases;
+use facteur_postgres::tenant_names;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -22,7 +22,7 @@ pub(crate) struct AliasBody {
 }
 
 /// Lets a tenant go by another name: the `company_id` of the shared inbox, for one.
-#[utoipa::path(put, path = "/v1/tenant-aliases/{alias}", tag = "integrations", params(("alias" = String, Path)),
+#[utoipa::path(put, path = "/v1/tenant-aliases/{alias}", tag = "integrations", params(("alias" = String, Path, description = "The other name.", example = "42")),
     request_body = AliasBody, responses((status = 204), (status = 422, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn put(
     State(app): State<App>,
@@ -32,6 +32,6 @@ pub(crate) async fn put(
 ) -> Result<StatusCode, ApiError> {
     let tenant =
         Tenant::parse(&body.tenant).map_err(|why| ApiError::invalid("invalid_field", why).field("tenant"))?;
-    tenant_aliases::put(&app.database, &alias, &tenant, &principal.actor).await?;
+    tenant_names::put_alias(&app.database, &alias, &tenant, &principal.actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

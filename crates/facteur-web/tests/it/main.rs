@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod back_office;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod examples;
@@ -11,11 +13,15 @@ mod integrations;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod queue_management;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod status;
 #[cfg(test)]
 mod suppressions;
+#[cfg(test)]
+mod templates;
 #[cfg(test)]
 mod tenants;
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod pause;
 mod process;
 pub mod send;
 pub mod status;
+pub mod templates;
 pub mod tenants;
 pub mod up;
 pub mod web;
@@ -58,6 +59,9 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Limits(command) => until_done(limits::run(command, &ready(Role::Command)?.config, output)),
         Command::Integrations(command) => {
             until_done(integrations::run(command, &ready(Role::Command)?.config, output))
+        }
+        Command::Templates(command) => {
+            until_done(templates::run(command, &ready(Role::Command)?.config, output))
         }
         Command::Tenants(command) => until_done(tenants::run(command, &ready(Role::Command)?.config, output)),
         Command::Dead(command) => until_done(dead::run(command, &ready(Role::Command)?.config, output)),

@@ -27,6 +27,8 @@ mod rules;
 #[cfg(test)]
 mod system;
 #[cfg(test)]
+mod templates;
+#[cfg(test)]
 mod twilio_away;
 #[cfg(test)]
 mod uncertain;
