@@ -23,6 +23,7 @@ mod pressure;
 mod quarantine;
 mod router;
 mod server;
+mod signed;
 mod state;
 mod status_webhook;
 mod v1;

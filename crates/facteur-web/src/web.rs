@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_core::integration::Home;
 use facteur_core::reconcile::EvidenceRules;
+use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
+use facteur_twilio::TwilioClient;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -32,9 +35,13 @@ const PROBE_MAX: Duration = Duration::from_secs(3);
 pub struct WebParts {
     /// The pool.
     pub database: Database,
-    /// The account at Twilio whose webhooks are taken: `AC…`.
-    pub account_sid: String,
-    /// The auth tokens that may have signed them; empty where only an API key is known.
+    /// The account of the environment, and who sends over it.
+    pub home: Home,
+    /// Seals and opens the credentials of tenants' accounts.
+    pub keyring: Arc<Keyring>,
+    /// Looks at accounts when somebody asks for that; it sends nothing.
+    pub client: TwilioClient,
+    /// The auth tokens that may have signed webhooks of that account; empty where only an API key is known.
     pub signing_tokens: Vec<SecretString>,
     /// Where Twilio reaches us; `None` where no callback is asked for.
     pub public_url: Option<Url>,
@@ -84,7 +91,9 @@ impl Web {
     pub fn new(parts: WebParts) -> Self {
         let WebParts {
             database,
-            account_sid,
+            home,
+            keyring,
+            client,
             signing_tokens,
             public_url,
             access,
@@ -94,10 +103,10 @@ impl Web {
             now,
         } = parts;
         let renewing = CancellationToken::new();
-        let callbacks = Callbacks::start(database.clone(), account_sid.clone());
+        let callbacks = Callbacks::start(database.clone());
         let (quarantine, filer) = quarantine(database.clone());
-        let twilio = TwilioSide::new(account_sid, signing_tokens, public_url.as_ref());
-        let directory = Directory::start(database.clone(), renewing.clone());
+        let twilio = TwilioSide::new(home.account.clone(), signing_tokens, public_url.as_ref());
+        let directory = Directory::start_with_keys(database.clone(), Arc::clone(&keyring), renewing.clone());
         let templates = TemplateStore::new(database.clone());
         let (cors, access) = (Cors::new(&access), Access::new(access, database.clone()));
         let app = Arc::new(AppState {
@@ -111,6 +120,9 @@ impl Web {
             waiters: Waiters::default(),
             evidence,
             jobs,
+            home,
+            keyring,
+            client,
             now,
             twilio,
             callbacks,

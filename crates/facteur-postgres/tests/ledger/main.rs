@@ -17,6 +17,8 @@ mod claims;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod integrations;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod pauses;

@@ -203,6 +203,27 @@ pub const SETTINGS: &[Setting] = &[
         store: |config, text| parse::http_url(text).map(|url| config.twilio.base_url = url),
     },
     Setting {
+        key: "twilio.shared",
+        env: "FACTEUR_TWILIO_SHARED",
+        default: Some("true"),
+        form: Form::Boolean,
+        secrecy: Secrecy::Public,
+        doc: "Whether tenants that have no integration of their own send over this account. The tenant `default` always \
+              does where it has none for the channel.",
+        store: |config, text| parse::boolean(text).map(|shared| config.twilio.is_shared = shared),
+    },
+    Setting {
+        key: "twilio.secret_key",
+        env: "FACTEUR_SECRET_KEY",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Secret,
+        doc: "What seals the credentials of tenants' integrations in the database: 32 bytes in base64 or hexadecimal \
+              (`openssl rand -base64 32`), or several as id:key,id:key, of which the first one seals and all open. A \
+              key alone has the id 1.",
+        store: |config, text| parse::keyring(text).map(|keyring| config.twilio.keyring = keyring.into()),
+    },
+    Setting {
         key: "worker.concurrency",
         env: "FACTEUR_CONCURRENCY",
         default: Some("64"),
