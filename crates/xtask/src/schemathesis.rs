@@ -71,7 +71,6 @@ async fn with_services(root: &Path, tool: &Path) -> Result<()> {
         ("TWILIO_BASE_URL", "http://127.0.0.1:9".to_owned()),
         ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{metrics_port}")),
         ("FACTEUR_LISTEN", format!("127.0.0.1:{web_port}")),
-        ("FACTEUR_SECRET_KEY", "c2NoZW1hdGhlc2lzIHNjaGVtYXRoZXNpcyBzY2hlbWE=".to_owned()),
     ]);
     let facteur = async |arguments: &[&str]| -> Result<Vec<u8>> {
         let mut command = program::command("facteur", &directory, &environment)?;
