@@ -8,6 +8,7 @@ use crate::Timestamp;
 use crate::call::CallContent;
 use crate::envelope::is_showable;
 use crate::hold::Hold;
+use crate::integration::Via;
 use crate::job::{Content, Job};
 use crate::limits::TEXT_CHARS_MAX;
 use crate::reason::{Reason, ReasonCode as Code};
@@ -28,6 +29,8 @@ pub struct Facts {
     pub sender: Option<Sender>,
     /// The slug of the tenant that owns that sender, if it has an owner.
     pub sender_owner: Option<String>,
+    /// Over which account it leaves, if its tenant has one.
+    pub via: Option<Via>,
     /// The text of the template that the job names, if it exists.
     pub template: Option<String>,
     /// The text that an earlier turn rendered: it is what is sent, whatever the template says now.
@@ -47,6 +50,8 @@ pub struct Facts {
 pub struct Ready {
     /// From which sender.
     pub sender: Sender,
+    /// Over which account.
+    pub via: Via,
     /// What, rendered.
     pub content: CallContent,
     /// What it costs at the limiter, in segments.
@@ -170,6 +175,10 @@ fn wait_for_day(quiet: Quiet, deadline: Timestamp, ready: Ready) -> Verdict {
 
 fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
     let channel = job.recipient.channel;
+    let Some(via) = facts.via else {
+        let sentence = format!("{} has no integration for {}", job.tenant, channel.as_str());
+        return Err(Reason::field(Code::IntegrationMissing, "tenant", sentence));
+    };
     let Some(sender) = facts.sender else {
         let sentence = format!("no default sender is configured for {}", channel.as_str());
         return Err(Reason::field(Code::SenderMissing, "from", sentence));
@@ -210,7 +219,7 @@ fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
         CallContent::Template { .. } => 1,
     };
     let is_budgeted = facts.rules.segments_per_day.is_some();
-    Ok(Ready { sender, content, segments, quiet_from: None, is_budgeted })
+    Ok(Ready { sender, via, content, segments, quiet_from: None, is_budgeted })
 }
 
 fn render(template: &str, variables: &std::collections::BTreeMap<String, String>) -> Result<String, Reason> {

@@ -44,6 +44,7 @@ fn facts() -> Facts {
     Facts {
         sender: Sender::parse(SMS_SENDER).ok(),
         sender_owner: None,
+        via: Some(Via { account: "AC1".to_owned(), integration: None }),
         template: None,
         stored_text: None,
         hold: None,
@@ -100,6 +101,7 @@ fn each_refusal_has_its_code() {
     let dead = Status::Dead;
     let rows = [
         (text("x"), Facts { sender: None, ..facts() }, (dead, Code::SenderMissing)),
+        (text("x"), Facts { sender: None, via: None, ..facts() }, (dead, Code::IntegrationMissing)),
         (text("x"), Facts { sender: whatsapp, ..facts() }, (dead, Code::SenderChannel)),
         (text("x"), Facts { sender_owner: other, ..facts() }, (dead, Code::SenderForeign)),
         (template(&[]), facts(), (dead, Code::TemplateUnknown)),

@@ -42,7 +42,7 @@ pub enum Scope {
     Tenant(Tenant),
     /// Everything from a sender.
     Sender(Sender),
-    /// Everything over an account at Twilio, by its SID.
+    /// Everything over an account at Twilio, by its SID, or over an integration, by its id.
     Integration(String),
     /// One bulk.
     Bulk(Uuid),

@@ -13,6 +13,7 @@ use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
+use crate::integration::Via;
 use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
 use crate::notifications;
@@ -130,6 +131,8 @@ pub struct ClaimRequest {
     pub row: JobRow,
     /// Drawn for this claim alone. A repeated request with the same token gets the same answer.
     pub token: ClaimToken,
+    /// Over which account the call is to go: while that one or the integration is paused, the claim is not granted.
+    pub via: Via,
     /// Whether the tenant has a budget: then the claim counts the segments, once for each job, and is granted only if
     /// they fit into the day.
     pub is_budgeted: bool,
@@ -238,6 +241,8 @@ pub struct Record {
     pub token: ClaimToken,
     /// Which attempt.
     pub number: AttemptNumber,
+    /// Over which account at Twilio, by its SID.
+    pub account: String,
     /// When the call started.
     pub started_at: Timestamp,
     /// How long it took.

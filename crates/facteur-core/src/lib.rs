@@ -16,6 +16,7 @@ pub mod gate;
 pub mod gcra;
 pub mod hold;
 pub mod ids;
+pub mod integration;
 pub mod job;
 pub mod ladder;
 pub mod lane;
@@ -38,6 +39,7 @@ pub mod sender;
 pub mod status;
 pub mod template;
 pub mod twilio_errors;
+pub mod vault;
 pub mod written;
 
 pub use jiff::Timestamp;

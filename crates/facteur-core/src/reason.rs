@@ -61,6 +61,8 @@ reason_codes! {
     // The gate says no.
     TemplateUnknown = "template_unknown": "Create the template, or correct its name or language, then requeue.",
     VariableMissing = "variable_missing": "Give every variable that the template names.",
+    IntegrationMissing = "integration_missing":
+        "Add an integration for the tenant and channel (`facteur integrations add`), then requeue.",
     SenderMissing = "sender_missing": "Configure a default sender for the channel, or name one in `from`.",
     SenderForeign = "sender_foreign": "This sender belongs to another tenant.",
     SenderChannel = "sender_channel": "Use a sender of the message's channel.",

@@ -33,7 +33,7 @@ macro_rules! paused {
 
 /// What of the row's job is paused, the most specific first, in the order of `directory.rs`.
 macro_rules! held {
-    ($bulk:literal, $sender:literal, $row:literal, $account:literal) => {
+    ($bulk:literal, $sender:literal, $row:literal, $via:literal) => {
         concat!(
             "CASE WHEN scopes IS NULL THEN NULL WHEN scopes ? ('bulk:' || ",
             $bulk,
@@ -52,17 +52,21 @@ macro_rules! held {
             ".lane) THEN 'lane:' || ",
             $row,
             ".lane WHEN scopes ? ('integration:' || ",
-            $account,
-            "::text) THEN 'integration:' || ",
-            $account,
-            "::text END AS held"
+            $via,
+            ".integration::text) THEN 'integration:' || ",
+            $via,
+            ".integration::text WHEN scopes ? ('integration:' || ",
+            $via,
+            ".account) THEN 'integration:' || ",
+            $via,
+            ".account END AS held"
         )
     };
 }
 
 /// A job that is held gets no row here: it is settled into its line. One that has a row is judged by [`CLAIM_KNOWN`].
 const CLAIM_NEW: &str = concat!(
-    job_input!("$18::uuid[]", "token"),
+    job_input!("$18::uuid[], $20::text[], $21::uuid[]", "token, account, integration"),
     ", ",
     paused!(),
     ", judged AS (SELECT i.*, CASE \
@@ -73,13 +77,13 @@ const CLAIM_NEW: &str = concat!(
                       AND s.sender IN ('', i.sender)) THEN 'suppressed' \
          WHEN i.held IS NOT NULL THEN 'held' \
          ELSE 'sending' END AS status FROM (SELECT i.*, ",
-    held!("i.bulk_id", "i.sender", "i", "$20"),
+    held!("i.bulk_id", "i.sender", "i", "i"),
     " FROM input i CROSS JOIN paused) i), \
      inserted AS (INSERT INTO facteur.jobs \
-         (id, fingerprint, tenant, lane, status, reason, turn, attempt, due_at, claim_token, deadline) \
+         (id, fingerprint, tenant, lane, status, reason, turn, attempt, due_at, claim_token, account, deadline) \
          SELECT id, fingerprint, tenant, lane, status, status, turn, (status = 'sending')::int4, \
                 CASE WHEN status = 'sending' THEN clock_timestamp() + $19::float8 * interval '1 second' END, \
-                token, deadline \
+                token, account, deadline \
          FROM judged WHERE status <> 'held' ORDER BY id ON CONFLICT (id) DO NOTHING \
          RETURNING id, status, deadline), \
      stored AS (",
@@ -94,11 +98,12 @@ const CLAIM_NEW: &str = concat!(
 /// parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the one
 /// update that finds its rows by key whatever the plan.
 const CLAIM_KNOWN: &str = concat!(
-    "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
-         AS i(id, fingerprint, turn, token)), ",
+    "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[], $7::text[], \
+         $8::uuid[]) AS i(id, fingerprint, turn, token, account, integration)), ",
     paused!(),
     ", locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
                        j.lane, j.fingerprint, j.claim_token, j.counted_on, i.token, \
+                       i.account, i.integration, \
                        j.fingerprint IN (i.fingerprint, '') AS is_same, i.turn AS envelope_turn \
          FROM (SELECT * FROM input ORDER BY id) i CROSS JOIN LATERAL \
              (SELECT * FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
@@ -117,20 +122,21 @@ const CLAIM_KNOWN: &str = concat!(
              WHEN l.held IS NOT NULL THEN 'held' \
              ELSE 'yours' END AS verdict \
          FROM (SELECT l.*, m.text, m.recipient, m.sender, m.bulk_id, ",
-    held!("m.bulk_id", "m.sender", "l", "$7"),
+    held!("m.bulk_id", "m.sender", "l", "l"),
     " FROM locked l LEFT JOIN LATERAL \
              (SELECT text, recipient, sender, bulk_id FROM facteur.messages WHERE id = l.id LIMIT 1) m ON true \
          CROSS JOIN paused) l), \
      moved AS (INSERT INTO facteur.jobs \
-             (id, fingerprint, tenant, lane, deadline, status, reason, attempt, claim_token, due_at) \
-         SELECT id, fingerprint, tenant, lane, deadline, next, next, attempt + (verdict = 'yours')::int4, token, \
+             (id, fingerprint, tenant, lane, deadline, status, reason, attempt, claim_token, account, due_at) \
+         SELECT id, fingerprint, tenant, lane, deadline, next, next, attempt + (verdict = 'yours')::int4, token, account, \
                 CASE WHEN next = 'sending' THEN clock_timestamp() + $6::float8 * interval '1 second' END \
          FROM judged CROSS JOIN LATERAL \
              (SELECT CASE WHEN verdict IN ('yours', 'again') THEN 'sending' ELSE verdict END AS next) n \
          WHERE verdict IN ('yours', 'again', 'expired', 'suppressed', 'canceled') \
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason, sentence = NULL, \
              not_before = NULL, waits_for = NULL, updated_at = clock_timestamp(), \
-             attempt = excluded.attempt, claim_token = excluded.claim_token, due_at = excluded.due_at) \
+             attempt = excluded.attempt, claim_token = excluded.claim_token, account = excluded.account, \
+             due_at = excluded.due_at) \
      SELECT id, verdict, held, status, turn, attempt + (verdict = 'yours')::int4 AS attempt, failures, parks, deadline, \
             text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s, \
             counted_on IS NOT NULL OR verdict <> 'yours' AS is_counted FROM judged"
@@ -145,8 +151,6 @@ const RELEASE: &str = "UPDATE facteur.jobs SET status = 'waiting', reason = $3, 
 /// Claims in batches.
 pub(crate) struct ClaimOperation {
     pub(crate) database: Database,
-    /// The account at Twilio that the calls go to.
-    pub(crate) account: String,
 }
 
 impl BatchOperation for ClaimOperation {
@@ -158,10 +162,13 @@ impl BatchOperation for ClaimOperation {
         item.row.id
     }
 
+    fn bytes(item: &ClaimRequest) -> usize {
+        item.row.document.len()
+    }
+
     async fn execute(&self, items: &[ClaimRequest]) -> Result<Vec<Claim>, BatchFailure> {
         let mut client = self.database.client().await?;
-        let mut batch =
-            Batch { account: &self.account, items, answers: vec![None; items.len()], uncounted: Vec::new() };
+        let mut batch = Batch { items, answers: vec![None; items.len()], uncounted: Vec::new() };
         let (counted, free): (Vec<usize>, Vec<usize>) =
             (0..items.len()).partition(|&index| items[index].is_budgeted);
         batch.claim(&client, free).await?;
@@ -182,7 +189,6 @@ impl BatchOperation for ClaimOperation {
 
 /// The claims of one batch, and what was answered so far.
 struct Batch<'a> {
-    account: &'a str,
     items: &'a [ClaimRequest],
     answers: Vec<Option<Claim>>,
     /// Those that were granted and whose segments no budget has counted yet.
@@ -229,7 +235,13 @@ impl Batch<'_> {
         let tokens: Vec<Uuid> = indices.iter().map(|&index| items[index].token.0).collect();
         let lease_s = CLAIM_LEASE.as_secs_f64();
         let mut parameters = columns.parameters();
-        parameters.extend([&tokens as &(dyn tokio_postgres::types::ToSql + Sync), &lease_s, &self.account]);
+        let (accounts, integrations) = ways(items, &indices);
+        parameters.extend([
+            &tokens as &(dyn tokio_postgres::types::ToSql + Sync),
+            &lease_s,
+            &accounts,
+            &integrations,
+        ]);
         let statement = client.prepare_cached(CLAIM_NEW).await.map_err(classify)?;
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
         let found = by_id(&rows);
@@ -275,8 +287,9 @@ impl Batch<'_> {
         let tokens: Vec<Uuid> = indices.iter().map(|index| of(index).token.0).collect();
         let finals = final_statuses();
         let lease_s = CLAIM_LEASE.as_secs_f64();
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-            [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &self.account];
+        let (accounts, integrations) = ways(items, &indices);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &accounts, &integrations];
         let statement = client.prepare_cached(CLAIM_KNOWN).await.map_err(classify)?;
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
         let found = by_id(&rows);
@@ -293,6 +306,15 @@ impl Batch<'_> {
         }
         Ok(left)
     }
+}
+
+/// Over which accounts and integrations the calls would go.
+fn ways<'a>(items: &'a [ClaimRequest], indices: &[usize]) -> (Vec<&'a str>, Vec<Option<Uuid>>) {
+    let via = |index: &usize| &items[*index].via;
+    (
+        indices.iter().map(|index| via(index).account.as_str()).collect(),
+        indices.iter().map(|index| via(index).integration).collect(),
+    )
 }
 
 fn verdict(row: &Row, job: &JobRow) -> Claim {

@@ -35,24 +35,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the ports over a pool, for calls to an account at Twilio (its SID): while that one is paused, no claim is
-    /// granted.
+    /// Opens the ports over a pool.
     #[must_use]
-    pub fn start(database: Database, account: &str) -> Self {
+    pub fn start(database: Database) -> Self {
         let config = || BatcherConfig {
             items_max: BATCH_ITEMS_MAX,
             batches_in_flight: 2,
             attempt_timeout: STATEMENT_TIMEOUT,
         };
         Self {
-            claims: Batcher::start(
-                ClaimOperation { database: database.clone(), account: account.to_owned() },
-                config(),
-            ),
-            records: Batcher::start(
-                RecordOperation { database: database.clone(), account: account.to_owned() },
-                config(),
-            ),
+            claims: Batcher::start(ClaimOperation { database: database.clone() }, config()),
+            records: Batcher::start(RecordOperation { database: database.clone() }, config()),
             settlements: Batcher::start(SettleOperation { database: database.clone() }, config()),
             database,
         }

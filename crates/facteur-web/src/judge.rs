@@ -9,6 +9,7 @@ use facteur_core::document::JobDocument;
 use facteur_core::envelope::{Headers, has_nul};
 use facteur_core::gate::{self, Facts, Verdict};
 use facteur_core::ids::{JobId, Tenant};
+use facteur_core::integration::Way;
 use facteur_core::job::{Channel, Content, Job, JobDefaults};
 use facteur_core::lane::{self, Lane};
 use facteur_core::ledger::JobRow;
@@ -17,9 +18,9 @@ use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::rules::TenantRules;
 use facteur_core::schedule::RetrySchedule;
 use facteur_core::sender::Sender;
-use facteur_postgres::FoundTemplate;
 use facteur_postgres::accept::{ACCEPTED_TURN, NewMessage};
 use facteur_postgres::windows;
+use facteur_postgres::{Asked, FoundTemplate};
 use uuid::{NoContext, Uuid};
 
 use crate::error::ApiError;
@@ -112,8 +113,8 @@ pub(crate) async fn facts(
     template: Option<FoundTemplate>,
     rules: Arc<TenantRules>,
 ) -> Facts {
-    let default = || app.jobs.default_sender(job.recipient.channel).cloned();
-    let sender = job.sender.clone().or_else(default);
+    let asked = Asked { tenant: &job.tenant, recipient: &job.recipient, named: job.sender.as_ref() };
+    let Way { sender, via } = app.directory.way(asked, &app.home).await;
     let sender_owner = match &sender {
         Some(sender) => app.directory.tenant_of(sender.as_str()).await,
         None => None,
@@ -127,6 +128,7 @@ pub(crate) async fn facts(
     Facts {
         sender,
         sender_owner,
+        via,
         template,
         stored_text: None,
         hold: None,

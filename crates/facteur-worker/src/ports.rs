@@ -11,6 +11,7 @@ use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::Job;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
@@ -99,11 +100,11 @@ pub trait Ports: Send + Sync + 'static {
         is_claimed: bool,
     ) -> impl Future<Output = Result<Slot, PortError>> + Send;
 
-    /// The right to make a call from this sender now.
+    /// The right to make a call over this account from this sender now.
     ///
     /// # Errors
     /// What the job has to wait for: a breaker opened since the gate looked.
-    fn pass(&self, sender: &Sender) -> Result<Self::Pass, Hold>;
+    fn pass(&self, via: &Via, sender: &Sender) -> Result<Self::Pass, Hold>;
 
     /// Claims the next attempt.
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<Claim, PortError>> + Send;
@@ -117,8 +118,8 @@ pub trait Ports: Send + Sync + 'static {
         wake_up_after: Duration,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Calls Twilio. Never an error: whatever happens is an outcome.
-    fn call(&self, call: &Call) -> impl Future<Output = Outcome> + Send;
+    /// Calls Twilio over this account. Never an error: whatever happens is an outcome.
+    fn call(&self, via: &Via, call: &Call) -> impl Future<Output = Outcome> + Send;
 
     /// Records what the call came to.
     fn record(&self, record: Record) -> impl Future<Output = Result<Recorded, PortError>> + Send;

@@ -143,12 +143,13 @@ impl<P: Ports> Life<P> {
             return self.hand_on(content, row, line).await;
         }
         // The wait may have been long. A trial of a half-open breaker lasts until its outcome is recorded.
-        let _pass = match self.ports.pass(&ready.sender) {
+        let _pass = match self.ports.pass(&ready.via, &ready.sender) {
             Ok(pass) => pass,
             Err(hold) => return self.join_line(content, row, hold).await,
         };
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
-        let request = ClaimRequest { row: row.clone(), token, is_budgeted: ready.is_budgeted };
+        let request =
+            ClaimRequest { row: row.clone(), token, via: ready.via.clone(), is_budgeted: ready.is_budgeted };
         let attempt = match self.ports.claim(request).await? {
             Claim::Yours(attempt) => attempt,
             Claim::Held(hold) => return self.join_line(content, row, hold).await,
@@ -158,9 +159,10 @@ impl<P: Ports> Life<P> {
             let line = line.or((aside == Aside::Line).then_some(Hold::Rate(ready.sender)));
             return self.give_back(content, row, token, (aside, line)).await;
         }
+        let via = ready.via.clone();
         let call = call(&wake_up, ready, &attempt, self.clock.now());
         let (started_at, started) = (self.clock.now(), Instant::now());
-        let outcome = self.ports.call(&call).await;
+        let outcome = self.ports.call(&via, &call).await;
         let duration = started.elapsed();
         metrics::called(wake_up.lane, &outcome, duration, wake_up.enqueued_at, started_at);
         let history =
@@ -169,8 +171,9 @@ impl<P: Ports> Life<P> {
         log(row.id, &attempt, &outcome, &decision);
         metrics::decided(wake_up.lane, &decision);
         let next = decision.into_next(self.settings.ladder_unit);
-        let (number, next_too) = (attempt.number, next.clone());
-        let record = Record { id: row.id, token, number, started_at, duration, outcome, next: next_too };
+        let (number, next_too, account) = (attempt.number, next.clone(), via.account);
+        let record =
+            Record { id: row.id, token, number, account, started_at, duration, outcome, next: next_too };
         let recorded = self.record(record).await?;
         self.carry_out(content, &row, &next, recorded).await
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::gcra::{Rate, late_max};
+use facteur_core::hold::Fuse;
+use facteur_core::integration::Home;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Capacity, Pull, PulledJob};
 use facteur_core::limits::{SLOT_LOOKAHEAD, SLOT_PULL_INTERVAL_MIN, SLOT_REFILL_AT};
@@ -50,8 +52,8 @@ pub(crate) struct Pump {
     pub(crate) rate_lines: RateLines,
     pub(crate) directory: Directory,
     pub(crate) breakers: Breakers,
-    /// The account at Twilio, by its SID.
-    pub(crate) account: String,
+    /// The account of the environment.
+    pub(crate) home: Arc<Home>,
     pub(crate) default_rate: Option<Rate>,
     pub(crate) anchor: Arc<Anchor>,
     pub(crate) clock: Clock,
@@ -150,8 +152,12 @@ impl Pump {
 
     /// Whether what is pulled now would only change lines, and leave its place on the sender's clock to nobody.
     async fn is_held(&self, sender: &Sender) -> bool {
-        self.breakers.hold_for(&self.account, sender).is_some()
-            || self.directory.is_paused(sender, &self.account).await
+        let via = self.directory.way_of(sender, &self.home).await;
+        let is_broken = match &via {
+            Some(via) => self.breakers.hold_for(&via.account, sender).is_some(),
+            None => self.breakers.is_open(&Fuse::Sender(sender.clone())),
+        };
+        is_broken || self.directory.is_paused(sender, via.as_ref()).await
     }
 
     async fn hand_over(

@@ -9,11 +9,13 @@ use uuid::Uuid;
 use crate::exit::Exit;
 
 mod control;
+mod integrations;
 mod keys;
 mod templates;
 mod tenants;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
 pub use keys::{KeyArgs, KeysCommand, RoleName};
 pub use templates::{ChannelChoice, PreviewArgs, PutTemplate, TemplateName, TemplatesCommand};
 pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
@@ -94,6 +96,9 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Lists and changes the accounts at Twilio of tenants that have their own; every worker knows within a second.
+    #[command(subcommand)]
+    Integrations(IntegrationsCommand),
     /// Lists, shows, writes, previews and deletes templates.
     #[command(subcommand)]
     Templates(TemplatesCommand),

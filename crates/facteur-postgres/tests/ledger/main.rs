@@ -4,6 +4,7 @@
 mod acceptances;
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod bulks;
@@ -15,6 +16,8 @@ mod cancels;
 mod claims;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod integrations;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use facteur_postgres::{
     reconciliations, sweep, tenants, windows,
 };
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token, via};
 
 const TABLES: [&str; 10] = [
     "jobs",
@@ -126,11 +126,18 @@ async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_wh
     let number = fixture.yours(&row, 1).await.number;
     fixture.store.record(record(&row, 1, number, accepted(1))).await.unwrap();
 
-    let callbacks = Callbacks::start(database.clone(), ACCOUNT);
+    let callbacks = Callbacks::start(database.clone());
     for sid in [sid(1), sid(2)] {
         let (attempt, status) = (AttemptNumber(1), ReceiptStatus::Known(TwilioStatus::Sent));
-        let receipt =
-            Receipt { job_id: row.id, attempt, sid, status, code: None, source: ReceiptSource::Callback };
+        let receipt = Receipt {
+            account: ACCOUNT.to_owned(),
+            job_id: row.id,
+            attempt,
+            sid,
+            status,
+            code: None,
+            source: ReceiptSource::Callback,
+        };
         callbacks.apply(receipt).await.unwrap();
     }
     sweep(&database, ACCOUNT, true).await.unwrap();
@@ -165,11 +172,11 @@ async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_
     fixture.sql("VACUUM ANALYZE").await;
     // One connection, so that its prepared statements can be asked for.
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
-    let store = Store::start(database.clone(), ACCOUNT);
+    let store = Store::start(database.clone());
     let (first, second) = (row(), row());
     let mut numbers = Vec::new();
     for (row, number) in [(&first, 1), (&second, 2), (&second, 2)] {
-        let request = ClaimRequest { row: row.clone(), token: token(number), is_budgeted: false };
+        let request = ClaimRequest { row: row.clone(), token: token(number), via: via(), is_budgeted: false };
         let Claim::Yours(attempt) = store.claim(request).await.unwrap() else { panic!("not ours") };
         numbers.push(attempt.number);
     }

@@ -115,7 +115,9 @@ impl Access {
             (found, Authentication::Token)
         };
         if found.is_some() {
-            self.welcome.insert(digest, ());
+            if !is_welcome() {
+                self.welcome.insert(digest, ());
+            }
             metrics::authenticated(how);
         } else {
             if let Some(from) = from {

@@ -13,6 +13,7 @@ use facteur_core::job::{Category, Channel, Job, JobDefaults};
 use facteur_core::reason::{Reason, ReasonCode as Code};
 use facteur_core::rules::TenantRules;
 use facteur_core::template::{Template, TemplateError};
+use facteur_postgres::Asked;
 use facteur_postgres::bulks::{NewLine, Ready};
 use uuid::Uuid;
 
@@ -89,8 +90,9 @@ impl Shared {
         };
         let trial = Job::from_document(JobId(bulk), trial, &app.jobs.defaults, now)?;
         let channel = trial.recipient.channel;
-        let sender = trial.sender.clone().or_else(|| app.jobs.default_sender(channel).cloned());
-        // Workers may have another default than this process.
+        let asked = Asked { tenant: &tenant, recipient: &trial.recipient, named: trial.sender.as_ref() };
+        let sender = app.directory.way(asked, &app.home).await.sender;
+        // A bulk leaves from one sender, also where a pool stands behind it; workers may have another default.
         blank.from = sender.as_ref().map(ToString::to_string);
         blank.channel = Some(match channel {
             Channel::Sms => DocumentChannel::Sms,

@@ -301,3 +301,47 @@ async fn a_bulk_counts_every_line_and_a_bad_number_stops_nobody() {
         assert_eq!(told["success"], false);
     }
 }
+
+/// Sends and waits; meanwhile the message comes to this end.
+async fn ended(lab: &Lab, key: &str, status: &str, code: u32) -> Answer {
+    let body = json!({"to": "+33612345678", "message": format!("text {code}")}).to_string();
+    let request = format!(
+        "POST /api/sms/send HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait=2\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let end = async {
+        let open = format!("SELECT count(*)::text FROM facteur.messages WHERE text = 'text {code}'");
+        lab.until(&open, "1").await;
+        lab.sql(&format!(
+            "INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, next_status, reason) \
+             SELECT id, 1, gen_random_uuid(), now(), 1, 'refused', {code}, '{status}', 'refused' \
+             FROM facteur.messages WHERE text = 'text {code}'; \
+             UPDATE facteur.jobs SET status = '{status}', attempt = 1 \
+             WHERE id = (SELECT id FROM facteur.messages WHERE text = 'text {code}')"
+        ))
+        .await;
+    };
+    tokio::join!(lab.raw(&request), end).0
+}
+
+#[tokio::test]
+async fn who_waits_is_told_in_plain_words_why_a_message_is_not_sent() {
+    let (lab, key) = office("admin").await;
+    for (code, status, words) in [
+        (21608, "dead", "only send to verified numbers"),
+        (21408, "dead", "not enabled for the recipient's country"),
+        (30002, "failed", "suspended"),
+    ] {
+        let answer = ended(&lab, &key, status, code).await;
+        let told = answer.json();
+        assert_eq!((answer.status, &told["success"]), (422, &json!(false)), "{}", answer.body);
+        let error = told["error"].as_str().unwrap();
+        assert!(error.contains(words) && error.contains(&code.to_string()), "{error}");
+    }
+    // Wrong credentials keep it back: it is sent once they are right.
+    let answer = ended(&lab, &key, "waiting", 20003).await;
+    let told = answer.json();
+    assert_eq!((answer.status, &told["status"]), (200, &json!("pending")), "{}", answer.body);
+    assert!(told["error"].as_str().unwrap().contains("credentials are wrong"), "{}", answer.body);
+}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod back_office;
@@ -11,9 +13,15 @@ mod document;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod integrations;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod queue_management;
+#[cfg(test)]
+mod sending;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use facteur_core::call::Call;
 use facteur_core::gate::Facts;
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::Job;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
 use facteur_core::limits::CLAIM_LEASE;
@@ -89,7 +90,7 @@ impl Ports for MemoryPorts {
         Arc::default()
     }
 
-    fn pass(&self, _: &Sender) -> Result<(), Hold> {
+    fn pass(&self, _: &Via, _: &Sender) -> Result<(), Hold> {
         Ok(())
     }
 
@@ -134,7 +135,7 @@ impl Ports for MemoryPorts {
         Ok(())
     }
 
-    async fn call(&self, call: &Call) -> Outcome {
+    async fn call(&self, _: &Via, call: &Call) -> Outcome {
         let (started_at, started) = (self.shared.world().clock.now(), Instant::now());
         let (outcome, after) = self.once(|world| world.call(call, started_at, started)).await;
         sleep(after).await;

@@ -9,6 +9,7 @@ use facteur_core::call::Call;
 use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
 use facteur_core::ids::{JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::{Content, Job};
 use facteur_core::ledger::{Claim, ClaimRequest};
 use facteur_core::outcome::Outcome;
@@ -273,9 +274,11 @@ impl World {
             _ => None,
         };
         let hold = self.heard_pause().then_some(PAUSE);
+        let via = Some(Via { account: "AC1".to_owned(), integration: None });
         Facts {
             sender,
             sender_owner,
+            via,
             template,
             stored_text,
             hold,

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod dead;
 pub mod doctor;
+pub mod integrations;
 pub mod keys;
 pub mod limits;
 pub mod migrate;
@@ -59,6 +60,9 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Cancel(args) => until_done(cancel::run(args, &ready(Role::Command)?.config, output)),
         Command::Keys(command) => until_done(keys::run(command, &ready(Role::Command)?.config, output)),
         Command::Limits(command) => until_done(limits::run(command, &ready(Role::Command)?.config, output)),
+        Command::Integrations(command) => {
+            until_done(integrations::run(command, &ready(Role::Command)?.config, output))
+        }
         Command::Templates(command) => {
             until_done(templates::run(command, &ready(Role::Command)?.config, output))
         }

@@ -13,6 +13,7 @@ mod web_settings;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
@@ -143,6 +144,8 @@ impl Config {
                 phone_number: None,
                 whatsapp_number: None,
                 messaging_service_sid: None,
+                is_shared: false,
+                keyring: Arc::default(),
             },
             worker: WorkerSection {
                 concurrency: 0,
@@ -164,6 +167,8 @@ impl Config {
                 jwks: None,
                 jwt_issuer: None,
                 jwt_audience: None,
+                tenant_rate: None,
+                outbox_max: 0,
             },
             telemetry: TelemetrySection {
                 log: String::new(),

@@ -127,3 +127,7 @@ fn jwks(text: &str) -> Result<Jwks, String> {
         _ => Err(form()),
     }
 }
+
+#[cfg(test)]
+#[path = "web_settings_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ mod commands;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod integrations;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outages;
