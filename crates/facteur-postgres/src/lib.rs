@@ -33,6 +33,7 @@ mod slots;
 mod store;
 pub mod suppressions;
 mod sweep;
+pub mod tail;
 mod templates;
 mod tls;
 mod words;
