@@ -4,6 +4,7 @@
 
 pub mod api_key;
 pub mod breaker;
+pub mod bulk;
 pub mod burial;
 pub mod call;
 pub mod concurrency;

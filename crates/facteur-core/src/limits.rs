@@ -75,6 +75,13 @@ pub const WAKE_UP_GRACE: Duration = Duration::from_secs(60);
 pub const OUTBOX_GRACE: Duration = Duration::from_mins(10);
 /// Largest batch of one SQL statement.
 pub const BATCH_ITEMS_MAX: usize = 256;
+/// Largest batch of one SQL statement, in bytes of the documents in it: it is copied twice on its way to the socket.
+/// One document is never too large.
+pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of bodies that the broker is asked to leave with one consumer, by what bodies have weighed of late.
+pub const ENVELOPES_IN_HAND_BYTES: usize = 8 * 1024 * 1024;
+/// Envelopes that a consumer asks for before it knows what they weigh: all that fit, if they weigh 64 KiB each.
+pub const PREFETCH_FIRST: u16 = 128;
 /// Rows that a periodic duty takes at once.
 pub const DUTY_ROWS_MAX: i64 = 1_000;
 /// How long a stopping worker waits for the calls in flight.

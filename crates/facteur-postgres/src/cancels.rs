@@ -201,7 +201,7 @@ fn cancelable() -> Vec<&'static str> {
     Status::allowed_from(Status::Canceled).into_iter().map(Status::as_str).collect()
 }
 
-fn check(reason: &str, actor: &str) -> Result<(), BatchFailure> {
+pub(crate) fn check(reason: &str, actor: &str) -> Result<(), BatchFailure> {
     check_words("reason", reason, REASON_CHARS_MAX)?;
     check_words("actor", actor, ACTOR_CHARS_MAX)
 }

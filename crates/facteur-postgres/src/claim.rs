@@ -162,6 +162,10 @@ impl BatchOperation for ClaimOperation {
         item.row.id
     }
 
+    fn bytes(item: &ClaimRequest) -> usize {
+        item.row.document.len()
+    }
+
     async fn execute(&self, items: &[ClaimRequest]) -> Result<Vec<Claim>, BatchFailure> {
         let mut client = self.database.client().await?;
         let mut batch = Batch { items, answers: vec![None; items.len()], uncounted: Vec::new() };

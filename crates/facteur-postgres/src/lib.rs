@@ -8,6 +8,7 @@ mod batch_error;
 mod batcher;
 pub mod breakers;
 pub mod budgets;
+pub mod bulks;
 mod callbacks;
 pub mod cancels;
 mod claim;

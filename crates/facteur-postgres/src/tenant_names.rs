@@ -1,4 +1,4 @@
-//! What other applications call a tenant, and the settings of a tenant that texts depend on.
+//! What other applications call a tenant.
 
 use facteur_core::ids::Tenant;
 
@@ -13,19 +13,6 @@ const OF_ALIAS: &str = "SELECT tenant FROM facteur.tenant_aliases WHERE alias = 
 
 const PUT: &str = "INSERT INTO facteur.tenant_aliases (alias, tenant, changed_by) VALUES ($1, $2, $3) \
      ON CONFLICT (alias) DO UPDATE SET tenant = excluded.tenant, changed_by = excluded.changed_by";
-
-/// Settings come one release after the other: a column that is not there yet is NULL here.
-const SPEECH: &str = "SELECT to_jsonb(t) ->> 'time_zone' AS time_zone, to_jsonb(t) ->> 'language' AS language \
-     FROM facteur.tenants t WHERE slug = $1";
-
-/// How a tenant's texts are written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Speech {
-    /// Its time zone in the IANA database; `None` if it set none.
-    pub time_zone: Option<String>,
-    /// Its language; `None` if it set none.
-    pub language: Option<String>,
-}
 
 /// The tenant that an application means by its own name for it (a UUID, a company's id); `None` if nobody mapped it.
 ///
@@ -55,17 +42,4 @@ pub async fn put_alias(
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
         [&alias.to_ascii_lowercase(), &tenant.as_str(), &actor];
     client.execute(&statement, &parameters).await.map(drop).map_err(classify)
-}
-
-/// How the tenant's texts are written.
-///
-/// # Errors
-/// The database's, classified.
-pub async fn speech(database: &Database, tenant: &Tenant) -> Result<Speech, BatchFailure> {
-    let client = database.client().await?;
-    let statement = client.prepare_cached(SPEECH).await.map_err(classify)?;
-    let row = client.query_opt(&statement, &[&tenant.as_str()]).await.map_err(classify)?;
-    Ok(row
-        .map(|row| Speech { time_zone: row.get("time_zone"), language: row.get("language") })
-        .unwrap_or_default())
 }

@@ -72,6 +72,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", sentence)
     }
 
+    /// What was asked for can't be done any more: 409.
+    pub(crate) fn conflict(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self { sentence: sentence.into(), ..Self::new(StatusCode::CONFLICT, code, "") }
+    }
+
     /// The database can't be reached: 503, to be tried again.
     pub(crate) const UNAVAILABLE: Self =
         Self::busy("database_unavailable", "the database gives no answer now: come again", 2);

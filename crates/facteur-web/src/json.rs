@@ -81,16 +81,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        if query.contains("%00") {
-            return Err(nul());
-        }
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
-            let field = error.path().to_string();
-            described(StatusCode::BAD_REQUEST, &field, &error.into_inner().to_string(), "a parameter")
-        })
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Reads a query string.
+///
+/// # Errors
+/// Which parameter is at fault.
+pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    if query.contains("%00") {
+        return Err(nul());
+    }
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let field = error.path().to_string();
+        described(StatusCode::BAD_REQUEST, &field, &error.into_inner().to_string(), "a parameter")
+    })
 }
 
 /// Reads one JSON value out of bytes.
@@ -108,22 +115,21 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::invalid("invalid_field", "the body is a JSON array where an object is wanted"));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let (field, inner) = (error.path().to_string(), error.into_inner());
-        if inner.classify() == serde_json::error::Category::Data {
-            described(StatusCode::UNPROCESSABLE_ENTITY, &field, &inner.to_string(), "a field")
-        } else {
-            let sentence = format!("the body is not JSON (line {} column {})", inner.line(), inner.column());
-            ApiError {
-                sentence: sentence.into(),
-                ..ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "")
-            }
-        }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| explained(&error.path().to_string(), error.inner()))?;
     reader.end().map_err(|_| {
         ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "something stands behind the JSON value")
     })?;
     Ok(value)
+}
+
+/// What is wrong with a JSON text, and where.
+pub(crate) fn explained(path: &str, error: &serde_json::Error) -> ApiError {
+    if error.classify() == serde_json::error::Category::Data {
+        return described(StatusCode::UNPROCESSABLE_ENTITY, path, &error.to_string(), "a field");
+    }
+    let sentence = format!("the body is not JSON (line {} column {})", error.line(), error.column());
+    ApiError { sentence: sentence.into(), ..ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "") }
 }
 
 /// serde's sentence may quote a value, which may be personal: only the names of fields are passed on.

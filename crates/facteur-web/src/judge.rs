@@ -17,6 +17,7 @@ use facteur_core::limits::ENVELOPE_BODY_BYTES_MAX;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::rules::TenantRules;
 use facteur_core::schedule::RetrySchedule;
+use facteur_core::sender::Sender;
 use facteur_postgres::accept::{ACCEPTED_TURN, NewMessage};
 use facteur_postgres::windows;
 use facteur_postgres::{Asked, FoundTemplate};
@@ -69,7 +70,8 @@ pub(crate) async fn judge(
     };
     let lane = lane::choose(asked, job.category, None);
     let deadline = gate::deadline(&job, Some(now), &RetrySchedule::of(lane), now);
-    let facts = facts(app, &job, template, rules).await?;
+    let mut facts = facts(app, &job, template, rules).await;
+    facts.last_inbound_at = last_inbound(app, &job, facts.sender.as_ref()).await?;
     let mut row = JobRow::of(&job, ACCEPTED_TURN, lane, bytes, deadline);
     row.add_origin(headers.clone(), country, Some(now), now);
     Ok(match gate::admit(&job, facts, deadline, now) {
@@ -104,12 +106,13 @@ async fn find_template(
     Ok(app.templates.find(tenant.as_str(), name, language).await?)
 }
 
-async fn facts(
+/// What the gate must know beside the job, without what only the worker can know.
+pub(crate) async fn facts(
     app: &AppState,
     job: &Job,
     template: Option<FoundTemplate>,
     rules: Arc<TenantRules>,
-) -> Result<Facts, ApiError> {
+) -> Facts {
     let asked = Asked { tenant: &job.tenant, recipient: &job.recipient, named: job.sender.as_ref() };
     let Way { sender, via } = app.directory.way(asked, &app.home).await;
     let sender_owner = match &sender {
@@ -122,14 +125,7 @@ async fn facts(
     };
     let template =
         template.filter(|_| matches!(job.content, Content::Template { .. })).map(|found| found.text);
-    let is_free_text = !matches!(job.content, Content::ContentSid { .. });
-    let last_inbound_at = match &sender {
-        Some(sender) if job.recipient.channel == Channel::Whatsapp && is_free_text => {
-            windows::last_inbound(&app.database, sender, &job.recipient.number).await?
-        }
-        _ => None,
-    };
-    Ok(Facts {
+    Facts {
         sender,
         sender_owner,
         via,
@@ -138,8 +134,23 @@ async fn facts(
         hold: None,
         is_canceled,
         rules,
-        last_inbound_at,
-    })
+        last_inbound_at: None,
+    }
+}
+
+/// On WhatsApp, and for a text that no template of Twilio's holds: when the recipient last wrote to the sender.
+async fn last_inbound(
+    app: &AppState,
+    job: &Job,
+    sender: Option<&Sender>,
+) -> Result<Option<Timestamp>, ApiError> {
+    let is_free_text = !matches!(job.content, Content::ContentSid { .. });
+    match sender {
+        Some(sender) if job.recipient.channel == Channel::Whatsapp && is_free_text => {
+            Ok(windows::last_inbound(&app.database, sender, &job.recipient.number).await?)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The document as its wake-ups will carry it.

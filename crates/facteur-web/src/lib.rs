@@ -6,7 +6,9 @@
 mod accept;
 mod access;
 mod allowance;
+mod bulks;
 mod cors;
+mod duties;
 mod error;
 mod families;
 mod form;
@@ -25,8 +27,10 @@ mod signed;
 mod state;
 mod status_webhook;
 mod v1;
+mod waiting;
 mod web;
 
 pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
+pub use pressure::AcceptLimits;
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

@@ -11,7 +11,7 @@ use utoipa::openapi::{
     SecurityRequirement,
 };
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::access::rules;
 use crate::error::ErrorBody;
@@ -51,7 +51,9 @@ pub fn document() -> OpenApi {
 
 /// The page and the document, open to all: they tell nothing of anybody's.
 pub(crate) fn pages() -> Router<App> {
-    let page: Router<App> = SwaggerUi::new(PAGE).url(DOCUMENT, document()).into();
+    // Without the bar in which another document could be named.
+    let config = Config::new([DOCUMENT]).use_base_layout();
+    let page: Router<App> = SwaggerUi::new(PAGE).url(DOCUMENT, document()).config(config).into();
     page.route("/", get(async || axum::response::Redirect::temporary("/docs/")))
 }
 

@@ -6,6 +6,7 @@ use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
 use facteur_core::integration::{Home, Secrets};
 use facteur_core::job::JobDefaults;
+use facteur_core::reconcile::EvidenceRules;
 use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Account, Callbacks, Database, Directory, TemplateStore};
@@ -14,8 +15,10 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::access::Access;
+use crate::bulks::BulksSide;
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
+use crate::waiting::Waiters;
 
 /// Shared by all requests.
 pub(crate) type App = Arc<AppState>;
@@ -28,6 +31,10 @@ pub(crate) struct AppState {
     pub(crate) templates: TemplateStore,
     pub(crate) acceptances: Acceptances,
     pub(crate) pressure: Pressure,
+    pub(crate) bulks: BulksSide,
+    pub(crate) waiters: Waiters,
+    /// How evidence about uncertain messages is judged, for those who ask what comes next.
+    pub(crate) evidence: EvidenceRules,
     pub(crate) jobs: JobSettings,
     /// The account of the environment, and who sends over it.
     pub(crate) home: Home,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::integration::Home;
+use facteur_core::reconcile::EvidenceRules;
 use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
@@ -17,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::access::{Access, AccessSettings};
+use crate::bulks::BulksSide;
 use crate::cors::Cors;
-use crate::pressure::Pressure;
+use crate::pressure::{AcceptLimits, Pressure};
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
-use crate::server;
 use crate::state::{App, AppState, JobSettings, Now, TwilioSide};
+use crate::waiting::Waiters;
+use crate::{duties, server};
 
 /// How often the database is asked whether it would commit, and how long it may take to say so.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -46,6 +49,10 @@ pub struct WebParts {
     pub access: AccessSettings,
     /// What jobs take from the configuration.
     pub jobs: JobSettings,
+    /// What is accepted at most.
+    pub limits: AcceptLimits,
+    /// How evidence about uncertain messages is judged: the same as in the workers.
+    pub evidence: EvidenceRules,
     /// What time it is.
     pub now: Now,
 }
@@ -82,8 +89,19 @@ impl Web {
     /// Puts the parts together; nothing is connected yet.
     #[must_use]
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { database, home, keyring, client, signing_tokens, public_url, access, jobs, now } =
-            parts;
+        let WebParts {
+            database,
+            home,
+            keyring,
+            client,
+            signing_tokens,
+            public_url,
+            access,
+            jobs,
+            limits,
+            evidence,
+            now,
+        } = parts;
         let renewing = CancellationToken::new();
         let callbacks = Callbacks::start(database.clone());
         let (quarantine, filer) = quarantine(database.clone());
@@ -97,7 +115,10 @@ impl Web {
             directory,
             templates,
             acceptances: Acceptances::start(database.clone()),
-            pressure: Pressure::default(),
+            pressure: Pressure::new(limits),
+            bulks: BulksSide::new(),
+            waiters: Waiters::default(),
+            evidence,
             jobs,
             home,
             keyring,
@@ -124,6 +145,11 @@ impl Web {
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(self.filer.run());
+        helpers.spawn(duties::forget_old_keys(self.database.clone()));
+        let (app, database) = (Arc::clone(&self.app), self.database.clone());
+        helpers.spawn(async move { app.pressure.watch_outbox(database).await });
+        let (app, database, stopping) = (Arc::clone(&self.app), self.database.clone(), stop.clone());
+        helpers.spawn(async move { app.waiters.serve(database, stopping).await });
         helpers.spawn(probe(self.database, self.probed));
         let app = Arc::clone(&self.app);
         helpers.spawn(async move { app.access.keys.write_uses().await });

@@ -39,7 +39,7 @@ use crate::rate_lines::Bell;
 /// How long to wait before an unavailable adapter is asked again.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// One lane's ports.
+/// One lane's ports. What only some jobs need is boxed: a life is as large as the largest thing that it may wait for.
 pub(crate) struct LanePorts {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
@@ -85,8 +85,8 @@ impl Ports for LanePorts {
     }
 
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
-        let stored =
-            if turn == Turn::default() { None } else { self.stored(job.id).await? }.unwrap_or_default();
+        let stored = if turn == Turn::default() { None } else { Box::pin(self.stored(job.id)).await? }
+            .unwrap_or_default();
         let named = stored.sender.as_ref().or(job.sender.as_ref());
         let asked = Asked { tenant: &job.tenant, recipient: &job.recipient, named };
         let Way { sender, via } = self.directory.way(asked, &self.home).await;
@@ -104,7 +104,7 @@ impl Ports for LanePorts {
                         language.as_deref().or(rules.language.as_deref()),
                     )
                 };
-                wait_out(&self.closing, find).await?.map(|found| found.text)
+                Box::pin(wait_out(&self.closing, find)).await?.map(|found| found.text)
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
@@ -143,7 +143,7 @@ impl Ports for LanePorts {
         let Some(rate) = self.directory.rate_of(sender.as_str()).await.or(self.default_rate) else {
             return Ok(Slot::Now);
         };
-        self.pacer.slot(sender, rate, segments, is_claimed).await.ok_or(PortError::Closed)
+        Box::pin(self.pacer.slot(sender, rate, segments, is_claimed)).await.ok_or(PortError::Closed)
     }
 
     fn pass(&self, via: &Via, sender: &Sender) -> Result<Pass, Hold> {

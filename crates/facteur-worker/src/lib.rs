@@ -7,6 +7,7 @@ mod adapters;
 mod anchor;
 pub mod breakers;
 mod budgets;
+mod bulks;
 pub mod clock;
 mod duties;
 mod endings;

@@ -29,7 +29,7 @@ use crate::reconciler::Reconciler;
 pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
 use crate::shared::Shared;
-use crate::{budgets, duties, keeper, lane_loop, lines, metrics, probe};
+use crate::{budgets, bulks, duties, keeper, lane_loop, lines, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -293,6 +293,8 @@ impl Worker {
         let budgets = budgets::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
         self.spawn("the release of jobs that budgets held back", budgets);
         self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
+        let dripper = bulks::drip_for_ever(database.clone(), nudges.clone(), stopping.clone());
+        self.spawn("the dripper of bulks", dripper);
         let duty = probe::Duty {
             breakers: shared.breakers.clone(),
             database: database.clone(),

@@ -10,11 +10,13 @@ use crate::exit::Exit;
 
 mod control;
 mod integrations;
+mod keys;
 mod templates;
 mod tenants;
 
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
 pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
+pub use keys::{KeyArgs, KeysCommand, RoleName};
 pub use templates::{ChannelChoice, PreviewArgs, PutTemplate, TemplateName, TemplatesCommand};
 pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
 
@@ -58,7 +60,7 @@ pub enum Command {
     /// The first SIGTERM or SIGINT stops it softly: calls in flight are finished and recorded. The second ends
     /// it at once. /metrics, /healthz and /readyz are on telemetry.metrics_listen.
     Worker(WorkArgs),
-    /// Takes Twilio's status callbacks on web.listen, until it is stopped.
+    /// Serves the HTTP API and takes Twilio's status callbacks on web.listen, until it is stopped.
     ///
     /// Twilio is told to call the public URL (FACTEUR_PUBLIC_URL), which must lead here. Signals, /metrics,
     /// /healthz and /readyz are as those of `worker`.
@@ -103,6 +105,9 @@ pub enum Command {
     /// Shows and changes what tenants set: countries, budget, quiet hours, weight, language, country, time zone.
     #[command(subcommand)]
     Tenants(TenantsCommand),
+    /// Makes, lists and revokes keys of the HTTP API.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.
@@ -271,6 +276,8 @@ pub enum ReferencePage {
     Configuration,
     /// `docs/metrics.md`.
     Metrics,
+    /// `docs/openapi.json`.
+    Openapi,
     /// `docs/job.v1.schema.json`.
     Schema,
     /// `docs/states.md`.

@@ -10,13 +10,13 @@ use facteur_core::limits::{CALL_DURATION_MAX, SHUTDOWN_DRAIN_MAX};
 use facteur_core::peers::SharedSettings;
 use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
-use facteur_twilio::{TwilioClient, TwilioConfig};
-use facteur_web::{AccessSettings, JobSettings, WebParts};
+use facteur_twilio::{PublicDocument, TwilioClient, TwilioConfig};
+use facteur_web::{AcceptLimits, AccessSettings, JobSettings, JwksSource, JwtSettings, WebParts};
 use facteur_worker::clock::Clock;
 use facteur_worker::worker::{Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Jwks, Problems};
 
 /// A name lookup, a connection and a TLS handshake take no longer.
 const TWILIO_CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -67,9 +67,37 @@ pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
         client: TwilioClient::new(twilio(config, TWILIO_LOOK_MAX, 1)?)?,
         signing_tokens: credentials.signing_tokens,
         public_url: config.worker.public_url.clone(),
-        access: AccessSettings::default(),
+        access: access(config)?,
         jobs: JobSettings { defaults: JobDefaults { country: config.worker.default_country } },
+        limits: AcceptLimits {
+            tenant_rate: config.web.tenant_rate,
+            outbox_rows_max: i64::from(config.web.outbox_max),
+        },
+        evidence: config.worker.evidence(),
         now: Arc::new(move || clock.now()),
+    })
+}
+
+/// Who may use the API.
+fn access(config: &Config) -> anyhow::Result<AccessSettings> {
+    let web = &config.web;
+    let jwks = match &web.jwks {
+        Some(Jwks::Url(url)) => Some(JwksSource::Published(PublicDocument::new(url.clone())?)),
+        Some(Jwks::File(path)) => Some(JwksSource::File(path.clone())),
+        None => None,
+    };
+    let takes_tokens = web.jwt_secret.is_some() || jwks.is_some();
+    let jwt = takes_tokens.then(|| JwtSettings {
+        secret: web.jwt_secret.clone(),
+        jwks,
+        issuer: web.jwt_issuer.clone(),
+        audience: web.jwt_audience.clone(),
+    });
+    Ok(AccessSettings {
+        jwt,
+        default_keys: web.default_keys.clone(),
+        origins: web.cors_origins.clone(),
+        trusted_proxies: web.trusted_proxies.clone(),
     })
 }
 

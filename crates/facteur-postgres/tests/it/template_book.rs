@@ -152,24 +152,14 @@ async fn a_consent_is_for_one_channel_of_one_tenant_and_can_be_withdrawn() {
 }
 
 #[tokio::test]
-async fn a_tenant_is_known_by_its_other_names_and_tells_how_it_writes() {
+async fn a_tenant_is_known_by_its_other_names() {
     let ground = ground().await;
     let (database, acme) = (&ground.database, Tenant::parse("acme").unwrap());
     ground
         .run("INSERT INTO facteur.tenant_aliases (alias, tenant, changed_by) VALUES ('77', 'acme', 'test')")
         .await;
-    assert_eq!(tenant_names::of_alias(database, "77").await.unwrap(), Some(acme.clone()));
+    assert_eq!(tenant_names::of_alias(database, "77").await.unwrap(), Some(acme));
     assert_eq!(tenant_names::of_alias(database, "78").await.unwrap(), None);
-    assert_eq!(tenant_names::speech(database, &acme).await.unwrap(), tenant_names::Speech::default());
-    ground
-        .run(
-            "INSERT INTO facteur.tenants (slug) VALUES ('acme'); \
-         ALTER TABLE facteur.tenants ADD COLUMN IF NOT EXISTS time_zone text; \
-         UPDATE facteur.tenants SET time_zone = 'Africa/Dakar'",
-        )
-        .await;
-    let told = tenant_names::speech(database, &acme).await.unwrap();
-    assert_eq!(told.time_zone.as_deref(), Some("Africa/Dakar"));
 }
 
 #[tokio::test]

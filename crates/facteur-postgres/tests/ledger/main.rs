@@ -4,7 +4,10 @@
 mod acceptances;
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
 mod budgets;
+#[cfg(test)]
+mod bulks;
 #[cfg(test)]
 mod callbacks;
 #[cfg(test)]

@@ -45,16 +45,15 @@ impl Jwks {
     }
 
     /// The key of this id for that algorithm; `None` if the issuer has none, or can't be asked.
-    pub(super) async fn key(&self, id: &str, algorithm: Algorithm) -> Option<DecodingKey> {
-        let set = self.set_with(id).await?;
+    pub(super) async fn key(&self, id: &str, algorithm: Algorithm, now: Instant) -> Option<DecodingKey> {
+        let set = self.set_with(id, now).await?;
         let key = set.keys.iter().find(|key| key.common.key_id.as_deref() == Some(id))?;
         is_for(key, algorithm).then(|| DecodingKey::from_jwk(key).ok()).flatten()
     }
 
     /// The set, fetched again if it is old or has no such key. Requests that wait for it share one fetch.
-    async fn set_with(&self, id: &str) -> Option<Arc<JwkSet>> {
+    async fn set_with(&self, id: &str, now: Instant) -> Option<Arc<JwkSet>> {
         let mut state = self.state.lock().await;
-        let now = Instant::now();
         let is_fresh = state.fetched_at.is_some_and(|at| now.duration_since(at) < KEPT_FOR);
         let has_key = state.set.as_ref().is_some_and(|set| set.find(id).is_some());
         let may_try = state.tried_at.is_none_or(|at| now.duration_since(at) >= FETCH_EVERY);
@@ -104,4 +103,37 @@ fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
     };
     let signs = matches!(key.common.public_key_use, None | Some(PublicKeyUse::Signature));
     is_of_type && is_said && signs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A point of the curve is not needed to find a key, only to use it.
+    fn set(ids: &[&str]) -> String {
+        let key = |id| serde_json::json!({"kty": "EC", "crv": "P-256", "kid": id, "x": "AA", "y": "AA"});
+        serde_json::json!({ "keys": ids.iter().map(key).collect::<Vec<_>>() }).to_string()
+    }
+
+    #[tokio::test]
+    async fn an_unknown_key_is_looked_for_once_a_minute_and_a_withdrawn_one_is_forgotten() {
+        let path = std::env::temp_dir().join(format!("facteur-jwks-{}.json", uuid::Uuid::new_v4()));
+        std::fs::write(&path, set(&["a"])).unwrap();
+        let (jwks, begin) = (Jwks::new(JwksSource::File(path.clone())), Instant::now());
+        let has = async |id: &str, s: u64| {
+            jwks.key(id, Algorithm::ES256, begin + Duration::from_secs(s)).await.is_some()
+        };
+        assert!(has("a", 0).await);
+        std::fs::write(&path, set(&["b"])).unwrap();
+        assert!(!has("b", 59).await, "not yet asked again");
+        assert!(has("a", 59).await);
+        assert!(has("b", 60).await);
+        assert!(!has("a", 120).await);
+        std::fs::write(&path, "nonsense").unwrap();
+        assert!(has("b", 1_000).await, "what can't be read changes nothing");
+        std::fs::write(&path, set(&["c"])).unwrap();
+        assert!(!has("b", 1_060).await, "an old set is read again");
+        assert!(has("c", 1_060).await);
+        std::fs::remove_file(path).unwrap();
+    }
 }

@@ -5,6 +5,7 @@ use facteur_core::ids::Tenant;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::jwks::{Jwks, JwksSource};
 use super::{Principal, Role, jwt_ring};
@@ -68,7 +69,7 @@ impl Jwt {
         let key = match header.alg {
             Algorithm::HS256 => self.secret.as_ref()?,
             algorithm @ (Algorithm::RS256 | Algorithm::ES256) => {
-                fetched = self.jwks.as_ref()?.key(header.kid.as_deref()?, algorithm).await?;
+                fetched = self.jwks.as_ref()?.key(header.kid.as_deref()?, algorithm, Instant::now()).await?;
                 &fetched
             }
             _ => return None,

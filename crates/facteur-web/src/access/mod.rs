@@ -115,7 +115,9 @@ impl Access {
             (found, Authentication::Token)
         };
         if found.is_some() {
-            self.welcome.insert(digest, ());
+            if !is_welcome() {
+                self.welcome.insert(digest, ());
+            }
             metrics::authenticated(how);
         } else {
             if let Some(from) = from {
@@ -185,3 +187,7 @@ pub(crate) async fn authorise(
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use facteur_core::notifications;
 use facteur_core::template::Template;
 use facteur_core::written;
 use facteur_postgres::FoundTemplate;
-use facteur_postgres::tenant_names::{self, Speech};
+use facteur_postgres::tenants::{self, TenantSettings};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -33,10 +33,10 @@ pub(crate) async fn find(
     language: Option<&str>,
     data: &BTreeMap<String, Scalar>,
 ) -> Result<Option<Notice>, ApiError> {
-    let speech = tenant_names::speech(&app.database, tenant).await?;
-    let language = language.or(speech.language.as_deref());
+    let settings = tenants::get(&app.database, tenant).await?;
+    let language = language.or(settings.language.as_deref());
     let Some(found) = app.templates.find(tenant.as_str(), name, language).await? else { return Ok(None) };
-    Ok(Some(Notice::of(name, found, data, &speech)))
+    Ok(Some(Notice::of(name, found, data, &settings)))
 }
 
 impl Notice {
@@ -45,7 +45,7 @@ impl Notice {
         name: &str,
         found: FoundTemplate,
         data: &BTreeMap<String, Scalar>,
-        speech: &Speech,
+        tenant: &TenantSettings,
     ) -> Self {
         let mut values = values(data);
         if let Some(built_in) = notifications::find(name, "fr") {
@@ -55,7 +55,7 @@ impl Notice {
         }
         // What is no template any more is refused by the gate.
         if let Ok(template) = Template::parse(&found.text) {
-            let zone = written::zone(speech.time_zone.as_deref().unwrap_or_default());
+            let zone = written::zone(&tenant.time_zone);
             written::write_out(&mut values, &template.names(), &found.language, &zone);
         }
         Self { name: name.to_owned(), found, values }

@@ -1,6 +1,6 @@
 //! `/api/templates` of family 1: the saved message templates of a campaign front end.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use facteur_core::Timestamp;
 use facteur_postgres::page::Position;
@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::linked::linked;
 use super::twice::Twice;
 use crate::access::Principal;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::App;
-use crate::v1::templates::shapes::{self, ChangeTemplate, ChannelName, CreateTemplate};
+use crate::v1::templates::shapes::{ChangeTemplate, ChannelName, CreateTemplate};
 use crate::v1::templates::{own, remove, rewrite, write};
 
 /// Its routes.
@@ -89,7 +90,7 @@ impl From<TemplateRow> for SavedTemplate {
     path = "/api/templates",
     tag = "family: campaigns",
     params(PageQuery),
-    responses((status = 200, body = Vec<SavedTemplate>), (status = 401, body = inline(ErrorBody<'_>)))
+    responses((status = 200, body = Vec<SavedTemplate>))
 )]
 pub(crate) async fn list(
     principal: Principal,
@@ -112,12 +113,7 @@ pub(crate) async fn list(
     request_body(content = SaveTemplate, example = json!({
         "name": "Invitation", "content": "Bonjour {{nom}}, vous êtes invité le {{date}}", "channel": "sms"
     })),
-    responses(
-        (status = 200, body = Twice<SavedTemplate>),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 409, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Twice<SavedTemplate>))
 )]
 pub(crate) async fn create(
     principal: Principal,
@@ -144,15 +140,15 @@ pub(crate) async fn create(
     get,
     path = "/api/templates/{id}",
     tag = "family: campaigns",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
-    responses((status = 200, body = Twice<SavedTemplate>), (status = 404, body = inline(ErrorBody<'_>)))
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa22")),
+    responses((status = 200, body = Twice<SavedTemplate>))
 )]
 pub(crate) async fn read(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<Json<Twice<SavedTemplate>>, ApiError> {
-    Ok(Json(Twice::of(own(&app, &principal, shapes::id(&id)?).await?.into())))
+    Ok(Json(Twice::of(own(&app, &principal, id).await?.into())))
 }
 
 /// Changes a saved template.
@@ -160,19 +156,14 @@ pub(crate) async fn read(
     method(put, patch),
     path = "/api/templates/{id}",
     tag = "family: campaigns",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa22")),
     request_body(content = UpdateTemplate, example = json!({"content": "Bonjour {{nom}}"})),
-    responses(
-        (status = 200, body = Twice<SavedTemplate>),
-        (status = 404, body = inline(ErrorBody<'_>)),
-        (status = 409, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Twice<SavedTemplate>))
 )]
 pub(crate) async fn update(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
     Json(body): Json<UpdateTemplate>,
 ) -> Result<Json<Twice<SavedTemplate>>, ApiError> {
     let change = ChangeTemplate {
@@ -181,7 +172,7 @@ pub(crate) async fn update(
         channel: body.channel.map(Some),
         ..ChangeTemplate::default()
     };
-    let row = rewrite(&app, &principal, shapes::id(&id)?, &change).await.map_err(as_content)?;
+    let row = rewrite(&app, &principal, id, &change).await.map_err(as_content)?;
     Ok(Json(Twice::of(row.into())))
 }
 
@@ -190,15 +181,14 @@ pub(crate) async fn update(
     delete,
     path = "/api/templates/{id}",
     tag = "family: campaigns",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
-    responses((status = 200, body = Twice<Deleted>), (status = 404, body = inline(ErrorBody<'_>)))
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa22")),
+    responses((status = 200, body = Twice<Deleted>))
 )]
 pub(crate) async fn delete(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<Json<Twice<Deleted>>, ApiError> {
-    let id = shapes::id(&id)?;
     remove(&app, &principal, id).await?;
     Ok(Json(Twice::of(Deleted { id, deleted: true })))
 }

@@ -1,10 +1,14 @@
 //! The canonical API.
 
 mod audit;
+mod bulks;
+mod dead_letters;
 pub(crate) mod integrations;
 mod keys;
 mod messages;
+mod pauses;
 mod senders;
+mod status;
 mod suppressions;
 pub(crate) mod templates;
 mod tenant_aliases;
@@ -22,11 +26,16 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(audit::list))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(status::read))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))
         .routes(routes!(tenants::read, tenants::change))
         .routes(routes!(tenants::usage))
         .routes(routes!(whoami::read))
+        .merge(bulks::routes())
+        .merge(dead_letters::routes())
+        .merge(messages::routes())
+        .merge(pauses::routes())
         .merge(templates::routes())
         .routes(routes!(integrations::list, integrations::create))
         .routes(routes!(integrations::read, integrations::update, integrations::deactivate))
@@ -41,5 +50,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 
 /// Its routes that upload or listen for long: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(messages::long_routes())
+    OpenApiRouter::new().merge(messages::long_routes()).merge(bulks::long_routes())
 }

@@ -33,8 +33,8 @@ async fn a_text_is_taken_and_told_in_the_familys_shape() {
         let to = lab.text(&format!("SELECT recipient FROM facteur.messages WHERE id = '{id}'")).await;
         assert_eq!(to.as_deref(), Some("+33612345678"));
     }
-    let audited =
-        "SELECT count(*) || ' ' || action || ' ' || tenant FROM facteur.audit_log GROUP BY action, tenant";
+    let audited = "SELECT count(*) || ' ' || action || ' ' || tenant FROM facteur.audit_log \
+                   WHERE action <> 'key_created' GROUP BY action, tenant";
     assert_eq!(lab.text(audited).await.as_deref(), Some("2 send_sms acme"));
 }
 
@@ -162,11 +162,7 @@ async fn every_notification_type_is_rendered_in_the_language_that_was_asked_for(
 #[tokio::test]
 async fn dates_are_written_out_links_may_be_left_out_and_values_are_not_templates() {
     let (lab, key) = office("admin").await;
-    lab.sql(
-        "ALTER TABLE facteur.tenants ADD COLUMN IF NOT EXISTS time_zone text; \
-         INSERT INTO facteur.tenants (slug, time_zone) VALUES ('acme', 'Europe/Paris')",
-    )
-    .await;
+    lab.sql("INSERT INTO facteur.tenants (slug, time_zone) VALUES ('acme', 'Europe/Paris')").await;
     let text = async |data: Value| {
         let body = json!({"to": "+33612345678", "type": "interview_confirmation", "data": data});
         let id = is_sent(&lab.api("POST", "/api/sms/notification", &key, &body).await);
@@ -210,10 +206,8 @@ async fn a_password_is_marked_to_be_forgotten_and_stands_in_no_audit_record() {
     let marked =
         format!("SELECT (headers -> 'facteur-secret')::text FROM facteur.messages WHERE id = '{id}'");
     assert_eq!(lab.text(&marked).await.as_deref(), Some("true"));
-    assert_eq!(
-        lab.text("SELECT string_agg(details::text, '') FROM facteur.audit_log").await.as_deref(),
-        Some("{}")
-    );
+    let details = "SELECT details::text FROM facteur.audit_log WHERE action = 'send_notification_sms'";
+    assert_eq!(lab.text(details).await.as_deref(), Some("{}"));
     lab.sql(&format!("UPDATE facteur.jobs SET status = 'sent' WHERE id = '{id}'")).await;
     assert_eq!(facteur_postgres::redactions::redact(&lab.database).await.unwrap(), 1);
     let clear = format!(

@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, MessageSid};
+use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_postgres::api_keys::{self, NewKey};
 use facteur_postgres::{Database, PostgresConfig, connect, migrate};
 use facteur_testkit::{FaultProxy, TestDatabase};
 use facteur_twilio::{Auth, TwilioClient, TwilioConfig};
-use facteur_web::{AccessSettings, Readiness, Web, WebParts};
+use facteur_web::{AcceptLimits, AccessSettings, Readiness, Web, WebParts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -21,6 +22,8 @@ pub(crate) const TOKEN: &str = "5ecre7token";
 pub(crate) const OLD_TOKEN: &str = "0ldtoken";
 pub(crate) const PUBLIC: &str = "https://sms.example.org/facteur";
 pub(crate) const PATH: &str = "/twilio/webhook/status";
+/// Messages that may wait for the broker.
+pub(crate) const OUTBOX_ROWS_MAX: i64 = 2_000;
 /// What seals credentials here.
 pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -101,6 +104,8 @@ impl Lab {
             jobs: facteur_web::JobSettings {
                 defaults: facteur_core::job::JobDefaults { country: facteur_core::phone::Country::FRANCE },
             },
+            limits: AcceptLimits { tenant_rate: None, outbox_rows_max: OUTBOX_ROWS_MAX },
+            evidence: EvidenceRules { grace: Duration::from_mins(30), policies: Policies::default() },
             now: clock(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -204,6 +209,16 @@ impl Lab {
         let new =
             NewKey { name: "test", tenant, role, created_by: "test", expires_at: None, request_id: None };
         api_keys::create(&self.database, &new).await.unwrap().key
+    }
+
+    /// Posts a JSON text as it is, with these headers (each with its end of line).
+    pub(crate) async fn json(&self, path: &str, key: &str, headers: &str, body: &str) -> Answer {
+        self.raw(&format!(
+            "POST {path} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n\
+             Authorization: Bearer {key}\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
     }
 
     /// Asks the API; a body that is not null goes as JSON.

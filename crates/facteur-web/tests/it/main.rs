@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod back_office;
 #[cfg(test)]
 mod document;
@@ -13,7 +17,11 @@ mod integrations;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod queue_management;
+#[cfg(test)]
+mod sending;
 #[cfg(test)]
 mod server;
 #[cfg(test)]

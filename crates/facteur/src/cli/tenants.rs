@@ -1,6 +1,10 @@
 //! The command line of `tenants`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+/// What can be changed: at least one of these is named.
+const CHANGES: [&str; 7] =
+    ["countries", "budget", "quiet_hours", "weight", "language", "country", "time_zone"];
 
 /// What `tenants` does.
 #[derive(Debug, Subcommand)]
@@ -18,8 +22,7 @@ pub enum TenantsCommand {
 
 /// Options of `tenants set`.
 #[derive(Debug, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["countries", "budget", "quiet_hours", "weight",
-    "language", "country", "time_zone"])]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args(CHANGES)))]
 pub struct TenantSetArgs {
     /// The tenant.
     pub tenant: String,

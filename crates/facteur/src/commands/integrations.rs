@@ -44,7 +44,7 @@ pub async fn run(command: &IntegrationsCommand, config: &Config, output: Output)
         }
         IntegrationsCommand::Secret { id, api_key } => {
             let api_key_sid = api_key.as_deref().map(|sid| sid_of("--api-key", sid, "SK")).transpose()?;
-            let secrets = secrets(api_key_sid.is_some())?.ok_or_else(|| nothing_on_stdin())?;
+            let secrets = secrets(api_key_sid.is_some())?.ok_or_else(nothing_on_stdin)?;
             let patch =
                 IntegrationPatch { api_key_sid, secrets: Some(secrets), ..IntegrationPatch::default() };
             let row = integrations::update(&connect().await?, keyring, (None, *id), &patch, &actor).await;

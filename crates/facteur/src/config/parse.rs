@@ -27,6 +27,16 @@ fn bounded(text: &str) -> Result<&str, String> {
     }
 }
 
+/// A text as it is, on one line.
+pub(super) fn line(text: &str) -> Result<String, String> {
+    let text = bounded(text)?;
+    if text.chars().any(char::is_control) {
+        Err("holds a control character".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(bounded(text)?.into())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use facteur_core::document::{DocumentChannel, Scalar};
 use facteur_core::ids::Tenant;
@@ -13,19 +13,20 @@ use facteur_core::reason::Reason;
 use facteur_postgres::FoundTemplate;
 use facteur_postgres::consents;
 use facteur_postgres::template_book::{self as book, TemplateRow};
-use facteur_postgres::tenant_names::{self, Speech};
+use facteur_postgres::tenants::{self, TenantSettings};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::messages::{FIELDS, Notification, found, metadata};
 use crate::accept::{Options, Outcome, accept};
 use crate::access::Principal;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::families::notice::Notice;
 use crate::families::twice::Twice;
 use crate::families::{one, tenant};
 use crate::json::Json;
 use crate::judge::Wish;
+use crate::path::Path;
 use crate::state::App;
 use crate::v1::templates::shapes::{ChannelName, DEFAULT_LANGUAGE};
 
@@ -98,13 +99,7 @@ struct Outgoing {
         "recipient": "+221771234567", "consent": true,
         "context": {"customer_name": "Awa", "ticket_number": "A042", "service_name": "Accueil", "eta_minutes": 15}
     })),
-    responses(
-        (status = 200, body = Twice<EventAnswer>),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 403, body = inline(ErrorBody<'_>)),
-        (status = 404, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Twice<EventAnswer>))
 )]
 pub(crate) async fn happened(
     principal: Principal,
@@ -120,7 +115,7 @@ pub(crate) async fn happened(
             ApiError::invalid("invalid_field", "an event's name has at most 64 characters").field("event")
         );
     }
-    let number = number(&app, &body.recipient)?;
+    let number = number(&app, &tenant, &body.recipient).await?;
     let outgoing = outgoing(&app, &tenant, &event, &body).await?;
     let agreed = agreed(&app, &principal, &tenant, &number, &outgoing, body.consent).await?;
     let (mut skipped, mut sent, mut wishes) = (Vec::new(), Vec::new(), Vec::new());
@@ -168,21 +163,22 @@ async fn tenant_of_path(app: &App, principal: &Principal, name: &str) -> Result<
     })
 }
 
-fn number(app: &App, recipient: &str) -> Result<PhoneNumber, ApiError> {
+async fn number(app: &App, tenant: &Tenant, recipient: &str) -> Result<PhoneNumber, ApiError> {
+    let country = app.directory.rules_of(tenant).await.default_country;
     let bare = recipient.trim();
     let bare = bare.strip_prefix("whatsapp:").unwrap_or(bare);
-    PhoneNumber::parse(bare, app.jobs.defaults.country)
+    PhoneNumber::parse(bare, country.unwrap_or(app.jobs.defaults.country))
         .map_err(|why| ApiError::invalid("number_invalid", format!("recipient {why}")).field("recipient"))
 }
 
 /// Every active template of the event, in one language, over each channel that it is for and that was asked for. A
 /// tenant that has written none for the event says what Facteur's own template of that name says.
 async fn outgoing(app: &App, tenant: &Tenant, event: &str, body: &Event) -> Result<Vec<Outgoing>, ApiError> {
-    let speech = tenant_names::speech(&app.database, tenant).await?;
-    let language = body.language.as_deref().or(speech.language.as_deref()).unwrap_or(DEFAULT_LANGUAGE);
+    let settings = tenants::get(&app.database, tenant).await?;
+    let language = body.language.as_deref().or(settings.language.as_deref()).unwrap_or(DEFAULT_LANGUAGE);
     let rows = book::of_event(&app.database, tenant.as_str(), event).await?;
     if rows.is_empty() {
-        return Ok(built_in(event, language, body, &speech));
+        return Ok(built_in(event, language, body, &settings));
     }
     let mut chosen: BTreeMap<(String, Option<String>), TemplateRow> = BTreeMap::new();
     let rank = |row: &TemplateRow| (row.language != language, row.language != DEFAULT_LANGUAGE);
@@ -197,20 +193,20 @@ async fn outgoing(app: &App, tenant: &Tenant, event: &str, body: &Event) -> Resu
     for row in chosen.into_values() {
         for channel in channels(row.channel.as_deref(), body) {
             let (name, subject) = (row.name.clone(), row.subject.clone());
-            let notice = Notice::of(&name, found(row.clone()), &body.context, &speech);
+            let notice = Notice::of(&name, found(row.clone()), &body.context, &settings);
             outgoing.push(Outgoing { channel, subject, notice });
         }
     }
     Ok(outgoing)
 }
 
-fn built_in(event: &str, language: &str, body: &Event, speech: &Speech) -> Vec<Outgoing> {
+fn built_in(event: &str, language: &str, body: &Event, settings: &TenantSettings) -> Vec<Outgoing> {
     let found = notifications::find(event, language).or_else(|| notifications::find(event, DEFAULT_LANGUAGE));
     let Some(one) = found else { return Vec::new() };
     let outgoing = |channel| {
         let (text, language) = (one.text.to_owned(), one.language.to_owned());
         let found = FoundTemplate { text, category: one.category, language };
-        Outgoing { channel, subject: None, notice: Notice::of(one.name, found, &body.context, speech) }
+        Outgoing { channel, subject: None, notice: Notice::of(one.name, found, &body.context, settings) }
     };
     channels(None, body).into_iter().map(outgoing).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use facteur_core::Timestamp;
@@ -13,14 +13,14 @@ use facteur_core::template::Template;
 use facteur_postgres::FoundTemplate;
 use facteur_postgres::listing::{self, MessageSummary};
 use facteur_postgres::template_book as book;
-use facteur_postgres::{tenant_messages, tenant_names};
+use facteur_postgres::{tenant_messages, tenants};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::accept::Options;
 use crate::access::Principal;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::families::linked::{linked, path_with};
 use crate::families::notice::{self, Notice};
 use crate::families::one::{self, Fields};
@@ -29,6 +29,7 @@ use crate::families::twice::Twice;
 use crate::json::{Json, Query};
 use crate::judge::Wish;
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::App;
 use crate::v1::templates::preview::values;
 use crate::v1::templates::shapes::{ChannelName, find_built_in};
@@ -115,12 +116,7 @@ impl Notification {
         "body": "Bonjour {{customer_name}}", "channel": "sms", "recipient": "+221771234567",
         "context": {"customer_name": "Awa"}
     })),
-    responses(
-        (status = 200, body = Twice<Notification>),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 403, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Twice<Notification>))
 )]
 pub(crate) async fn send(
     principal: Principal,
@@ -177,8 +173,8 @@ async fn from_template(
                     return Err(ApiError::invalid("template_inactive", sentence).field("template_id"));
                 }
                 let facts = TemplateFacts { channel: row.channel.clone(), subject: row.subject.clone() };
-                let speech = tenant_names::speech(&app.database, tenant).await?;
-                (Notice::of(&row.name.clone(), found(row), &body.context, &speech), facts)
+                let settings = tenants::get(&app.database, tenant).await?;
+                (Notice::of(&row.name.clone(), found(row), &body.context, &settings), facts)
             }
         },
         None => {
@@ -257,11 +253,7 @@ pub(crate) struct ListQuery {
     path = "/api/v1/notifications",
     tag = "family: queue management",
     params(ListQuery),
-    responses(
-        (status = 200, body = Vec<Notification>),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 403, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Vec<Notification>))
 )]
 pub(crate) async fn list(
     principal: Principal,
@@ -298,16 +290,15 @@ pub(crate) async fn list(
     get,
     path = "/api/v1/notifications/{id}",
     tag = "family: queue management",
-    params(("id" = Uuid, Path, description = "Its id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f11")),
-    responses((status = 200, body = Twice<Notification>), (status = 404, body = inline(ErrorBody<'_>)))
+    params(("id" = Uuid, Path, description = "Its id", example = "0197c1de-0000-7000-8000-00000000fa24")),
+    responses((status = 200, body = Twice<Notification>))
 )]
 pub(crate) async fn read(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<Json<Twice<Notification>>, ApiError> {
     let unknown = ApiError::not_found("there is no such notification");
-    let Ok(id) = id.parse::<Uuid>() else { return Err(unknown) };
     let found = listing::by_ids(&app.database, &[id]).await?;
     let message = found.into_iter().find(|message| principal.sees(&message.tenant)).ok_or(unknown)?;
     let subject = tenant_messages::subjects(&app.database, &[id]).await?.remove(&id);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use facteur_core::Timestamp;
 use facteur_core::document::Scalar;
@@ -10,13 +10,13 @@ use facteur_core::job::Category;
 use facteur_postgres::FoundTemplate;
 use facteur_postgres::page::Position;
 use facteur_postgres::template_book::{self as book, TemplateFilter, TemplateRow};
-use facteur_postgres::tenant_names;
+use facteur_postgres::tenants;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::access::Principal;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::families::linked::{linked, path_with};
 use crate::families::notice::Notice;
 use crate::families::saved_templates::Deleted;
@@ -24,6 +24,7 @@ use crate::families::tenant;
 use crate::families::twice::Twice;
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::App;
 use crate::v1::templates::preview::{Costs, PreviewView, view};
 use crate::v1::templates::shapes::{self, ChangeTemplate, ChannelName, CreateTemplate, given};
@@ -149,11 +150,7 @@ pub(crate) struct ListQuery {
     path = "/api/v1/admin/notification-templates",
     tag = "family: queue management",
     params(ListQuery),
-    responses(
-        (status = 200, body = Vec<NotificationTemplate>),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 403, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Vec<NotificationTemplate>))
 )]
 pub(crate) async fn list(
     principal: Principal,
@@ -196,13 +193,7 @@ pub(crate) async fn list(
         "name": "Ticket created", "channel": "sms", "event": "ticket_created", "subject": "Your ticket",
         "body": "Bonjour {{customer_name}}, votre ticket est {{ticket_number}}.", "is_active": true
     })),
-    responses(
-        (status = 200, body = Twice<NotificationTemplate>),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 403, body = inline(ErrorBody<'_>)),
-        (status = 409, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Twice<NotificationTemplate>))
 )]
 pub(crate) async fn create(
     principal: Principal,
@@ -230,15 +221,15 @@ pub(crate) async fn create(
     get,
     path = "/api/v1/admin/notification-templates/{id}",
     tag = "family: queue management",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
-    responses((status = 200, body = Twice<NotificationTemplate>), (status = 404, body = inline(ErrorBody<'_>)))
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa23")),
+    responses((status = 200, body = Twice<NotificationTemplate>))
 )]
 pub(crate) async fn read(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<Json<Twice<NotificationTemplate>>, ApiError> {
-    Ok(Json(Twice::of(own(&app, &principal, shapes::id(&id)?).await?.into())))
+    Ok(Json(Twice::of(own(&app, &principal, id).await?.into())))
 }
 
 /// Changes a template. Another text is a new version.
@@ -246,22 +237,16 @@ pub(crate) async fn read(
     method(put, patch),
     path = "/api/v1/admin/notification-templates/{id}",
     tag = "family: queue management",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa23")),
     request_body(content = UpdateNotificationTemplate, example = json!({"is_active": false})),
-    responses(
-        (status = 200, body = Twice<NotificationTemplate>),
-        (status = 404, body = inline(ErrorBody<'_>)),
-        (status = 409, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = Twice<NotificationTemplate>))
 )]
 pub(crate) async fn update(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
     Json(body): Json<UpdateNotificationTemplate>,
 ) -> Result<Json<Twice<NotificationTemplate>>, ApiError> {
-    let id = shapes::id(&id)?;
     if let Some(name) = &body.tenant {
         let tenant = tenant::named(&app, &principal, Some(name)).await?;
         if own(&app, &principal, id).await?.tenant != tenant.as_str() {
@@ -288,15 +273,14 @@ pub(crate) async fn update(
     delete,
     path = "/api/v1/admin/notification-templates/{id}",
     tag = "family: queue management",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
-    responses((status = 200, body = Twice<Deleted>), (status = 404, body = inline(ErrorBody<'_>)))
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa23")),
+    responses((status = 200, body = Twice<Deleted>))
 )]
 pub(crate) async fn delete(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
 ) -> Result<Json<Twice<Deleted>>, ApiError> {
-    let id = shapes::id(&id)?;
     remove(&app, &principal, id).await?;
     Ok(Json(Twice::of(Deleted { id, deleted: true })))
 }
@@ -326,27 +310,23 @@ pub(crate) struct NotificationPreview {
     post,
     path = "/api/v1/admin/notification-templates/{id}/preview",
     tag = "family: queue management",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa23")),
     request_body(content = PreviewContext, example = json!({"context": {"customer_name": "Awa", "ticket_number": "A042"}})),
-    responses(
-        (status = 200, body = NotificationPreview),
-        (status = 404, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = NotificationPreview))
 )]
 pub(crate) async fn preview(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
     Json(body): Json<PreviewContext>,
 ) -> Result<Json<NotificationPreview>, ApiError> {
-    let row = own(&app, &principal, shapes::id(&id)?).await?;
+    let row = own(&app, &principal, id).await?;
     let tenant = principal.tenant_for(Some(&row.tenant))?;
-    let speech = tenant_names::speech(&app.database, &tenant).await?;
+    let settings = tenants::get(&app.database, &tenant).await?;
     let is_sms = row.channel.as_deref().is_none_or(|channel| channel == "sms");
     let category = Category::from_name(&row.category).unwrap_or_default();
     let found = FoundTemplate { text: row.text, category, language: row.language };
-    let notice = Notice::of(&row.name, found, &body.context, &speech);
+    let notice = Notice::of(&row.name, found, &body.context, &settings);
     let preview = view(&shapes::parse(&notice.found.text)?, &notice.values, is_sms, Costs::default())?;
     Ok(Json(NotificationPreview { subject: row.subject, body: preview.text.clone(), preview }))
 }

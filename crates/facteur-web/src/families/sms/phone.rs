@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::errors::Failure;
+use crate::access::Principal;
 use crate::error::ApiError;
 use crate::families::twice::Twice;
 use crate::json::Json;
@@ -17,7 +18,7 @@ use crate::state::App;
 pub(crate) struct FormatPhone {
     /// In any spelling.
     phone: String,
-    /// The country of a number that names none, by its two letters; the configured one if absent.
+    /// The country of a number that names none, by its two letters; the tenant's if absent.
     country: Option<String>,
 }
 
@@ -57,11 +58,15 @@ pub(crate) struct FormattedPhone {
     )
 )]
 pub(crate) async fn format(
+    principal: Principal,
     State(app): State<App>,
     Json(body): Json<FormatPhone>,
 ) -> Result<Json<Twice<FormattedPhone>>, ApiError> {
     let country = match body.country.as_deref().filter(|code| !code.trim().is_empty()) {
-        None => app.jobs.defaults.country,
+        None => {
+            let rules = app.directory.rules_of(&principal.tenant_for(None)?).await;
+            rules.default_country.unwrap_or(app.jobs.defaults.country)
+        }
         Some(code) => Country::parse(code)
             .map_err(|why| ApiError::invalid("invalid_field", format!("`country` {why}")).field("country"))?,
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use facteur_core::document::Scalar;
 use facteur_core::preview::preview;
 use facteur_core::segments;
@@ -10,11 +10,13 @@ use facteur_core::template::Template;
 use facteur_postgres::template_book as book;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::shapes::{self, ChannelName};
 use crate::access::Principal;
-use crate::error::{ApiError, ErrorBody};
+use crate::error::ApiError;
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::App;
 
 /// Most recipients that an estimate is made for.
@@ -106,22 +108,16 @@ pub(crate) struct Estimate {
     post,
     path = "/v1/templates/{id}/preview",
     tag = "templates",
-    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f21")),
+    params(("id" = Uuid, Path, description = "The template's id", example = "0197c1de-0000-7000-8000-00000000fa21")),
     request_body(content = PreviewTemplate, example = json!({"variables": {"name": "Jean"}, "recipients": 1000})),
-    responses(
-        (status = 200, body = PreviewView),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 404, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = PreviewView))
 )]
 pub(crate) async fn of_template(
     principal: Principal,
     State(app): State<App>,
-    Path(id): Path<String>,
+    Path(id): Path<Uuid>,
     Json(body): Json<PreviewTemplate>,
 ) -> Result<Json<PreviewView>, ApiError> {
-    let id = shapes::id(&id)?;
     let (text, own_channel) = match shapes::find_built_in(id) {
         Some(built_in) => (built_in.text.to_owned(), None),
         None => {
@@ -151,11 +147,7 @@ pub(crate) async fn of_template(
     request_body(content = PreviewText, example = json!({
         "text": "Hello {{name}}, your parcel arrives tomorrow.", "variables": {"name": "Jean"}
     })),
-    responses(
-        (status = 200, body = PreviewView),
-        (status = 401, body = inline(ErrorBody<'_>)),
-        (status = 422, body = inline(ErrorBody<'_>))
-    )
+    responses((status = 200, body = PreviewView))
 )]
 pub(crate) async fn of_text(Json(body): Json<PreviewText>) -> Result<Json<PreviewView>, ApiError> {
     let channel = body.channel.map(|channel| channel.channel().as_str());

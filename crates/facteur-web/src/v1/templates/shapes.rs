@@ -296,11 +296,6 @@ impl ChangeTemplate {
     }
 }
 
-/// A template's id out of a path. What is no UUID names no template.
-pub(crate) fn id(text: &str) -> Result<Uuid, ApiError> {
-    text.parse().map_err(|_| NOT_FOUND)
-}
-
 /// The built-in template of that id.
 pub(crate) fn find_built_in(id: Uuid) -> Option<&'static Notification> {
     NOTIFICATIONS.iter().find(|one| built_in_id(one) == id)

@@ -1,0 +1,26 @@
+//! Taking a bulk: its request is read as it comes, judged line by line, and staged in chunks, so that memory stays flat
+//! however long it is.
+//!
+//! A thread reads (`pipe`, then `json_lines` or `csv_lines`); the request's own task judges what it hands over (`judge`)
+//! and stages it (`upload`).
+
+mod csv_lines;
+mod head;
+mod json_lines;
+mod judge;
+mod lines;
+mod pipe;
+mod side;
+mod upload;
+
+pub(crate) use head::{BulkHead, check_rate};
+pub(crate) use lines::BulkRequest;
+pub(crate) use side::BulksSide;
+pub(crate) use upload::{Preview, Upload, Uploaded, upload};
+
+/// How a request gives its recipients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Csv,
+}
