@@ -13,54 +13,25 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use facteur_core::ids::{AttemptNumber, JobId, MessageSid};
 use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
-use facteur_postgres::quarantine::Quarantined;
 use facteur_postgres::{Applied, SubmitError};
 use tokio::time::{Instant, timeout};
 
+use crate::came::{Came, NO_SID, TOO_MANY};
 use crate::error::ApiError;
 use crate::form::Form;
 use crate::metrics::{self, CallbackResult};
+use crate::signed::{UNAVAILABLE, verify};
 use crate::state::{App, AppState};
 
 /// Where Twilio calls.
 pub(crate) const ROUTE: &str = "/twilio/webhook/status";
-/// Longest body; Twilio's have about one KiB.
-pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
-
 /// How long the database may take before Twilio is asked to come again.
 const APPLY_MAX: Duration = Duration::from_secs(5);
-const SIGNATURE_HEADER: &str = "x-twilio-signature";
 /// Highest attempt that is believed; far beyond what any schedule reaches.
 const ATTEMPT_MAX: i32 = 1_000_000;
 
-const TOO_LARGE: ApiError =
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body has more than 64 KiB");
-const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
-const TOO_MANY: ApiError =
-    ApiError::new(StatusCode::BAD_REQUEST, "too_many_parameters", "the form has more than 200 parameters");
-const OTHER_ACCOUNT: ApiError = ApiError::at(
-    StatusCode::FORBIDDEN,
-    "other_account",
-    "AccountSid",
-    "the account is not the configured one",
-);
-const UNSIGNED: ApiError =
-    ApiError::new(StatusCode::FORBIDDEN, "signature_missing", "X-Twilio-Signature is missing");
-const FORGED: ApiError = ApiError::new(
-    StatusCode::FORBIDDEN,
-    "signature_wrong",
-    "X-Twilio-Signature is not that of this URL, these parameters and the configured auth token",
-);
-const NO_SID: ApiError = ApiError::at(
-    StatusCode::BAD_REQUEST,
-    "sid_invalid",
-    "MessageSid",
-    "MessageSid is not SM or MM and 32 hexadecimal digits",
-);
 const NO_STATUS: ApiError =
     ApiError::at(StatusCode::BAD_REQUEST, "status_invalid", "MessageStatus", "MessageStatus is not a status");
-const UNAVAILABLE: ApiError = ApiError::busy("unavailable", "the database is away: come again", 5);
-
 /// What a request is found to be.
 enum Found {
     /// Twilio tells of a message of ours, as far as the URL says.
@@ -73,13 +44,6 @@ enum Found {
     Malformed(ApiError),
 }
 
-/// A request as it came.
-struct Came {
-    uri: Uri,
-    headers: HeaderMap,
-    remote: Option<SocketAddr>,
-}
-
 /// The route.
 pub(crate) async fn receive(
     State(app): State<App>,
@@ -89,7 +53,7 @@ pub(crate) async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let began = Instant::now();
-    let came = Came { uri, headers, remote: remote.map(|Extension(remote)| remote) };
+    let came = Came { route: ROUTE, uri, headers, remote: remote.map(|Extension(remote)| remote) };
     let (result, response) = answer(&app, &came, body).await;
     metrics::answered(result, began.elapsed());
     response
@@ -100,12 +64,10 @@ async fn answer(
     came: &Came,
     body: Result<Bytes, BytesRejection>,
 ) -> (CallbackResult, Response) {
-    let body = match body {
+    let body = match came.body(app, body) {
         Ok(body) => body,
-        Err(rejection) => {
-            let is_too_large = rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE;
-            let error = if is_too_large { TOO_LARGE } else { BROKEN };
-            app.quarantine.put(came.quarantined(error.code, None, &[]));
+        Err(error) => {
+            let is_too_large = error.status == StatusCode::PAYLOAD_TOO_LARGE;
             let result = if is_too_large { CallbackResult::Refused } else { CallbackResult::Malformed };
             return (result, error.into_response());
         }
@@ -136,25 +98,20 @@ async fn answer(
     }
 }
 
-/// The account goes first: it is cheap, and says whose token is to be tried.
 fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
     if let Some(why) = app.twilio.missing() {
         return Found::Refused(ApiError::new(StatusCode::FORBIDDEN, "not_verifiable", why));
     }
     let Some(form) = form else { return Found::Malformed(TOO_MANY) };
-    if form.get("AccountSid") != Some(app.twilio.account_sid.as_str()) {
-        return Found::Refused(OTHER_ACCOUNT);
-    }
-    let Some(signature) = came.signature() else { return Found::Refused(UNSIGNED) };
-    let path_and_query = came.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str());
-    if !app.twilio.has_signed(path_and_query, form.pairs(), signature) {
-        return Found::Refused(FORGED);
+    let account = form.get("AccountSid");
+    if let Err(refused) = verify(app, account, came.path_and_query(), form.pairs(), came.signature()) {
+        return Found::Refused(refused);
     }
     let sid =
         form.get("MessageSid").or_else(|| form.get("SmsSid")).and_then(|sid| MessageSid::parse(sid).ok());
     let status = form.get("MessageStatus").or_else(|| form.get("SmsStatus"));
     let status = status.and_then(|status| ReceiptStatus::parse(status).ok());
-    match (came.job_and_attempt(), sid, status) {
+    match (job_and_attempt(&came.uri), sid, status) {
         (_, None, _) => Found::Malformed(NO_SID),
         (_, _, None) => Found::Malformed(NO_STATUS),
         (None, _, _) => Found::Foreign,
@@ -190,29 +147,10 @@ async fn apply(app: &AppState, receipt: Receipt) -> (CallbackResult, Response) {
     }
 }
 
-impl Came {
-    fn signature(&self) -> Option<&str> {
-        self.headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok())
-    }
-
-    /// What our own URL says, which Twilio signs and returns.
-    fn job_and_attempt(&self) -> Option<(JobId, AttemptNumber)> {
-        let query = Form::parse(self.uri.query().unwrap_or_default().as_bytes())?;
-        let job_id = query.get("message")?.parse().ok()?;
-        let attempt =
-            query.get("attempt")?.parse().ok().filter(|number| (1..=ATTEMPT_MAX).contains(number))?;
-        Some((job_id, AttemptNumber(attempt)))
-    }
-
-    fn quarantined(&self, why: &'static str, account: Option<&str>, body: &[u8]) -> Quarantined {
-        Quarantined {
-            route: ROUTE,
-            why,
-            account: account.map(str::to_owned),
-            query: self.uri.query().unwrap_or_default().to_owned(),
-            body: body.to_vec(),
-            signature: self.signature().map(str::to_owned),
-            remote: self.remote.map(|remote| remote.to_string()),
-        }
-    }
+/// What our own URL says, which Twilio signs and returns.
+fn job_and_attempt(uri: &Uri) -> Option<(JobId, AttemptNumber)> {
+    let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let job_id = query.get("message")?.parse().ok()?;
+    let attempt = query.get("attempt")?.parse().ok().filter(|number| (1..=ATTEMPT_MAX).contains(number))?;
+    Some((job_id, AttemptNumber(attempt)))
 }

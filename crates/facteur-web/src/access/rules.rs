@@ -33,7 +33,21 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
     use Permission::{Admin, Any, Read, Send, Superadmin};
     const _: [Permission; 2] = [Superadmin, Superadmin];
     &[
+        ("GET", "/inbox/contacts", Read),
+        ("GET", "/inbox/conversations", Read),
+        ("POST", "/inbox/conversations", Send),
+        ("GET", "/inbox/conversations/{id}", Read),
+        ("PATCH", "/inbox/conversations/{id}", Send),
+        ("POST", "/inbox/conversations/{id}/messages", Send),
         ("GET", "/v1/audit", Admin),
+        ("GET", "/v1/contacts", Read),
+        ("GET", "/v1/contacts/{id}", Read),
+        ("GET", "/v1/conversations", Read),
+        ("POST", "/v1/conversations", Send),
+        ("GET", "/v1/conversations/{id}", Read),
+        ("PATCH", "/v1/conversations/{id}", Send),
+        ("GET", "/v1/conversations/{id}/messages", Read),
+        ("POST", "/v1/conversations/{id}/messages", Send),
         ("GET", "/v1/keys", Admin),
         ("POST", "/v1/keys", Admin),
         ("DELETE", "/v1/keys/{id}", Admin),

@@ -1,6 +1,8 @@
 //! The canonical API.
 
 mod audit;
+pub(crate) mod contacts;
+pub(crate) mod conversations;
 mod keys;
 mod messages;
 mod suppressions;
@@ -16,6 +18,9 @@ use crate::state::App;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(audit::list))
+        .routes(routes!(contacts::list))
+        .routes(routes!(contacts::one))
+        .merge(conversations::routes())
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(suppressions::list, suppressions::add))

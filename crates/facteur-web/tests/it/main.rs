@@ -7,6 +7,8 @@ mod document;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod inbound;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod server;

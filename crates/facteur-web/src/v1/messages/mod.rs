@@ -9,6 +9,8 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 
+pub(crate) use view::Message;
+
 /// Routes that may wait for an outcome.
 pub(super) fn long_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(send::send).layer(DefaultBodyLimit::max(send::BODY_BYTES_MAX)))
