@@ -57,7 +57,7 @@ CREATE TABLE facteur.inbound_messages (
 );
 CREATE INDEX inbound_messages_of_number ON facteur.inbound_messages (tenant, number, received_at DESC, id DESC);
 
--- Media of inbound messages. They stay at Twilio, and are fetched through us when somebody asks.
+-- Media of inbound messages, by reference: they stay at Twilio.
 CREATE TABLE facteur.media (
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     message_id   uuid NOT NULL,
@@ -67,9 +67,6 @@ CREATE TABLE facteur.media (
     url          text NOT NULL,
     -- As Twilio announced it.
     content_type text NOT NULL,
-    -- NULL until it was fetched.
-    size_bytes   bigint,
-    fetched_at   timestamptz,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (message_id, place)
 );

@@ -20,7 +20,6 @@ pub mod inbound;
 mod inspect;
 pub mod lines;
 pub mod listing;
-pub mod media;
 pub mod messages;
 pub mod migrate;
 mod outbox;

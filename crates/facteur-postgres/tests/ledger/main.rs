@@ -14,6 +14,8 @@ mod claims;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod pauses;

@@ -22,7 +22,7 @@ use facteur_postgres::{
 
 use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 14] = [
     "jobs",
     "messages",
     "attempts",
@@ -33,6 +33,10 @@ const TABLES: [&str; 10] = [
     "missing_receipts",
     "tenant_usage",
     "conversation_windows",
+    "contacts",
+    "conversations",
+    "inbound_messages",
+    "media",
 ];
 
 /// The lines of a plan that read a table without a condition on one of its indexes.
@@ -53,7 +57,7 @@ fn is_narrow(line: &str) -> bool {
 }
 
 /// The statements that one connection has prepared, and what each plan reads whole.
-async fn whole_reads(database: &Database, when: &str) -> (usize, Vec<String>) {
+pub(crate) async fn whole_reads(database: &Database, when: &str) -> (usize, Vec<String>) {
     let client = database.client().await.unwrap();
     let query = "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements \
                  WHERE statement LIKE '%facteur.%' AND statement NOT LIKE '%pg_prepared%'";

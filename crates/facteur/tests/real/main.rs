@@ -9,6 +9,8 @@ mod commands;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outages;

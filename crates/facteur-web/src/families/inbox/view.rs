@@ -82,7 +82,7 @@ pub(crate) struct InboxMessage {
     status: &'static str,
     /// Twilio's SID, once there is one.
     external_id: Option<String>,
-    /// What came along; what a client sent is fetched through us.
+    /// What came along; what a client sent is at Twilio.
     media_urls: Vec<String>,
     error: Option<String>,
     created_at: String,
@@ -90,11 +90,11 @@ pub(crate) struct InboxMessage {
 
 impl InboxMessage {
     fn of(conversation_id: Uuid, message: ConversationMessage) -> Self {
-        let ours = message.media.iter().map(|medium| format!("/v1/media/{}", medium.id));
+        let theirs = message.media.into_iter().map(|medium| medium.url);
         Self {
             id: message.id,
             conversation_id,
-            media_urls: ours.chain(message.media_urls).collect(),
+            media_urls: theirs.chain(message.media_urls).collect(),
             content: message.text,
             is_from_client: message.is_inbound,
             status: message.status.map_or("received", |status| status.public_word()),

@@ -71,11 +71,14 @@ pub(crate) struct MediumView {
     /// As Twilio announced it.
     #[schema(example = "image/jpeg")]
     content_type: String,
+    /// Where it is, at Twilio: whoever reads it there needs the account's credentials.
+    url: String,
 }
 
 impl From<MediumRef> for MediumView {
     fn from(medium: MediumRef) -> Self {
-        Self { id: medium.id, content_type: medium.content_type }
+        let MediumRef { id, content_type, url } = medium;
+        Self { id, content_type, url }
     }
 }
 
