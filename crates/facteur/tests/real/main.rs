@@ -11,6 +11,8 @@ mod commands;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod integrations;
 #[cfg(test)]
 mod limits;
