@@ -24,3 +24,6 @@ pub(crate) enum Format {
     Json,
     Csv,
 }
+
+/// Other names of fields: the caller's, ours.
+pub(crate) type Names = &'static [(&'static str, &'static str)];

@@ -1,5 +1,7 @@
 //! The route families that existing apps call: thin translations onto the canonical API.
 
+mod bulk;
+mod campaigns;
 mod inbox_integrations;
 mod linked;
 mod notice;
@@ -15,9 +17,10 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 
-/// Their routes.
+/// Their routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(campaigns::routes())
         .merge(saved_templates::routes())
         .merge(sms::routes())
         .merge(notifications::routes())
@@ -25,4 +28,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inbox_integrations::read, inbox_integrations::update, inbox_integrations::deactivate))
         .routes(routes!(inbox_integrations::make_default))
         .routes(routes!(inbox_integrations::test))
+}
+
+/// Their routes that take much, or do something to many.
+pub(crate) fn long_routes() -> OpenApiRouter<App> {
+    campaigns::long_routes().merge(sms::long_routes())
 }

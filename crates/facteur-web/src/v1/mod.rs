@@ -1,11 +1,11 @@
 //! The canonical API.
 
 mod audit;
-mod bulks;
+pub(crate) mod bulks;
 mod dead_letters;
 pub(crate) mod integrations;
 mod keys;
-mod messages;
+pub(crate) mod messages;
 mod pauses;
 mod senders;
 mod status;

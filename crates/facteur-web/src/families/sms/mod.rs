@@ -1,5 +1,6 @@
 //! Family 2, `/api/sms`: what a back office calls. Errors are `{"success": false, "error": …}`.
 
+mod bulk;
 mod errors;
 mod phone;
 mod send;
@@ -11,11 +12,16 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 
-/// Its routes.
+/// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(send::send))
         .routes(routes!(send::notification))
         .routes(routes!(send::test))
         .routes(routes!(phone::format))
+}
+
+/// Its routes that take much.
+pub(super) fn long_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(bulk::send))
 }
