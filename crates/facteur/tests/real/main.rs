@@ -7,6 +7,8 @@ mod callbacks;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod integrations;
