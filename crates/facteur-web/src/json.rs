@@ -14,7 +14,7 @@ use crate::error::ApiError;
 /// Longest JSON body of a route that sets no other limit, in bytes.
 pub(crate) const JSON_BYTES_MAX: usize = 256 * 1024;
 
-const NOT_JSON: ApiError = ApiError::new(
+pub(crate) const NOT_JSON: ApiError = ApiError::new(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "content_type_unsupported",
     "the body must be JSON, with content-type: application/json",
@@ -176,7 +176,8 @@ fn broken(rejection: &BytesRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { TOO_LARGE } else { BROKEN }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the request says that its body is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")

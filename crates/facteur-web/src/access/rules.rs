@@ -130,6 +130,14 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
         ("DELETE", "/inbox/integrations/{id}", Admin),
         ("POST", "/inbox/integrations/{id}/default", Admin),
         ("POST", "/inbox/integrations/{id}/test", Admin),
+        ("POST", "/twilio/bulk/{bulkId}/retry", Send),
+        ("GET", "/twilio/bulk/{bulkId}/status", Read),
+        ("GET", "/twilio/history", Read),
+        ("POST", "/twilio/send-bulk", Send),
+        ("POST", "/twilio/send-mms", Send),
+        ("POST", "/twilio/send-sms", Send),
+        ("POST", "/twilio/send-whatsapp", Send),
+        ("GET", "/twilio/status/{messageSid}", Read),
     ]
 };
 

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::Names;
 use super::head::BulkHead;
 use super::lines::{Gone, Outlet, Recipient};
 use crate::error::ApiError;
@@ -17,10 +18,15 @@ use crate::json;
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Reads a body to its end, and returns how many lines it had; `None` if nobody waits for them any more.
-pub(super) fn read(source: &mut impl Read, outlet: &mut Outlet) -> Result<Option<u32>, ApiError> {
+pub(super) fn read(
+    source: &mut impl Read,
+    outlet: &mut Outlet,
+    names: Names,
+) -> Result<Option<u32>, ApiError> {
     let bytes = Cell::new(0);
     let parse = Parse {
         outlet: RefCell::new(outlet),
+        names,
         bytes: &bytes,
         fault: RefCell::new(None),
         is_gone: Cell::new(false),
@@ -53,6 +59,7 @@ impl<R: Read> Read for Counted<'_, R> {
 /// serde knows no errors of ours: the real one waits beside it.
 struct Parse<'a> {
     outlet: RefCell<&'a mut Outlet>,
+    names: Names,
     bytes: &'a Cell<usize>,
     fault: RefCell<Option<ApiError>>,
     is_gone: Cell<bool>,
@@ -110,6 +117,8 @@ impl<'de> Visitor<'de> for &Parse<'_> {
         let mut kept: Option<Vec<Recipient>> = None;
         let mut has_recipients = false;
         while let Some(key) = map.next_key::<String>()? {
+            let key =
+                self.names.iter().find(|(theirs, _)| *theirs == key).map_or(key, |(_, ours)| (*ours).into());
             let is_known = |fields: &Map<String, Value>| fields.contains_key(&key);
             if key == "recipients" && has_recipients || fields.as_ref().is_some_and(is_known) {
                 return Err(A::Error::custom(format!("duplicate field `{key}`")));

@@ -14,7 +14,7 @@ mod side;
 mod upload;
 
 pub(crate) use head::{BulkHead, check_rate};
-pub(crate) use lines::{BulkRequest, Recipient};
+pub(crate) use lines::BulkRequest;
 pub(crate) use side::BulksSide;
 pub(crate) use upload::{Preview, Upload, Uploaded, upload};
 
@@ -24,3 +24,6 @@ pub(crate) enum Format {
     Json,
     Csv,
 }
+
+/// Other names of fields: the caller's, ours.
+pub(crate) type Names = &'static [(&'static str, &'static str)];

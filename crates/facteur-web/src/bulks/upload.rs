@@ -20,7 +20,7 @@ use super::head::BulkHead;
 use super::judge::Shared;
 use super::lines::{Outlet, Piece, Recipient};
 use super::pipe::{Pipe, pipe};
-use super::{Format, csv_lines, json_lines};
+use super::{Format, Names, csv_lines, json_lines};
 use crate::access::Principal;
 use crate::error::ApiError;
 use crate::state::{App, AppState};
@@ -49,6 +49,8 @@ const DEFECT: ApiError =
 pub(crate) struct Upload {
     pub(crate) principal: Principal,
     pub(crate) format: Format,
+    /// What the caller calls the fields of a JSON body: theirs, ours; ours are known too.
+    pub(crate) names: Names,
     /// What all messages share, where the body does not say it.
     pub(crate) head: Option<BulkHead>,
     pub(crate) idempotency_key: Option<String>,
@@ -105,8 +107,8 @@ pub(crate) async fn upload(app: &App, upload: Upload, body: Body) -> Result<Uplo
     let _permit = app.bulks.uploads.try_acquire().map_err(|_| BUSY)?;
     let (carrying, source) = pipe(body);
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
-    let (format, head) = (upload.format, upload.head.clone());
-    let reading = tokio::task::spawn_blocking(move || read(source, format, head, sender));
+    let (format, names, head) = (upload.format, upload.names, upload.head.clone());
+    let reading = tokio::task::spawn_blocking(move || read(source, (format, names), head, sender));
     let carried = tokio::spawn(carrying);
     let taken = take(app, upload, pieces, reading).await;
     // Ended by now, or of no use any more.
@@ -117,7 +119,7 @@ pub(crate) async fn upload(app: &App, upload: Upload, body: Body) -> Result<Uplo
 /// Runs on a thread of its own.
 fn read(
     mut source: Pipe,
-    format: Format,
+    (format, names): (Format, Names),
     head: Option<BulkHead>,
     pieces: mpsc::Sender<Piece>,
 ) -> Result<Option<u32>, ApiError> {
@@ -126,7 +128,7 @@ fn read(
         return Ok(None);
     }
     let result = match format {
-        Format::Json => json_lines::read(&mut source, &mut outlet),
+        Format::Json => json_lines::read(&mut source, &mut outlet, names),
         Format::Csv => csv_lines::read(&mut source, &mut outlet),
     };
     // A body that ends too early can't be read either: the cause is told.

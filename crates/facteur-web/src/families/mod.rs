@@ -1,6 +1,7 @@
 //! The route families that existing apps call: thin translations onto the canonical API.
 
 mod bulk;
+mod campaigns;
 mod inbox;
 mod inbox_integrations;
 mod linked;
@@ -17,9 +18,10 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 
-/// Their routes.
+/// Their routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(campaigns::routes())
         .merge(saved_templates::routes())
         .merge(sms::routes())
         .merge(notifications::routes())
@@ -30,7 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inbox_integrations::test))
 }
 
-/// Their routes that take much: they bring limits of their own.
+/// Their routes that take much, or do something to many.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    sms::long_routes()
+    campaigns::long_routes().merge(sms::long_routes())
 }

@@ -1,13 +1,13 @@
 //! The canonical API.
 
 mod audit;
-mod bulks;
+pub(crate) mod bulks;
 pub(crate) mod contacts;
 pub(crate) mod conversations;
 mod dead_letters;
 pub(crate) mod integrations;
 mod keys;
-mod messages;
+pub(crate) mod messages;
 mod pauses;
 mod senders;
 mod status;

@@ -9,6 +9,8 @@ mod callbacks;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod inbox;

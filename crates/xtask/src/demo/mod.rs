@@ -131,6 +131,10 @@ impl Stage {
             ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{metrics_port}")),
             ("FACTEUR_LISTEN", format!("127.0.0.1:{web_port}")),
             ("FACTEUR_PUBLIC_URL", format!("http://127.0.0.1:{web_port}")),
+            (
+                "FACTEUR_SECRET_KEY",
+                [Uuid::new_v4(), Uuid::new_v4()].map(|half| half.simple().to_string()).concat(),
+            ),
             ("FACTEUR_LOG", "info".to_owned()),
             // The simulator's list doesn't lag, so that a short search tells as much as a long one.
             ("FACTEUR_UNCERTAIN_GRACE_S", "10".to_owned()),
@@ -271,6 +275,7 @@ impl Stage {
         let lines = [
             format!("  export FACTEUR_KEY={key}   # an API key of this demo"),
             format!("  curl -H \"Authorization: Bearer $FACTEUR_KEY\" http://{api}/v1/whoami"),
+            "  sh docs/examples/family1.sh           # what a campaign front end calls; also family2 to family4".to_owned(),
             format!("  http://{api}/docs/                    # every route, in a browser"),
             "  target/debug/facteur send --to +33612345678 --body Bonjour --wait".to_owned(),
             "  target/debug/facteur dead list        # what was stopped, and why".to_owned(),

@@ -149,9 +149,20 @@ pub(crate) async fn retry(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Json<ActedView>, ApiError> {
-    let id = seen(&app, &principal, parse(&id)?).await?;
-    let recipients = acted(bulks::retry(&app.database, id).await?)?;
+    let id = parse(&id)?;
+    let recipients = retried(&app, &principal, id).await?;
     Ok(Json(ActedView { recipients, bulk: answer(&app, &principal, id).await? }))
+}
+
+/// Tries anew those that failed and can succeed, and returns how many they are.
+///
+/// # Errors
+/// If the bearer knows of no such bulk, or it can't be done now.
+pub(crate) async fn retried(app: &AppState, principal: &Principal, id: Uuid) -> Result<i64, ApiError> {
+    let id = seen(app, principal, id).await?;
+    let recipients = acted(bulks::retry(&app.database, id).await?)?;
+    app.bulks.forget(id);
+    Ok(recipients)
 }
 
 /// Changes the rate of a bulk, while it runs too.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -90,20 +91,32 @@ pub(crate) async fn create(
     let upload_of = Upload {
         principal,
         format,
+        names: &[],
         head,
         idempotency_key: options.idempotency_key,
         request_id: options.request_id,
         is_dry_run: dry_run,
     };
-    let uploading = Box::pin(upload(&app, upload_of, request.into_body()));
-    match tokio::time::timeout(UPLOAD_MAX, uploading).await.map_err(|_| SLOW)?? {
+    match take(&app, upload_of, request.into_body()).await? {
         Uploaded::Preview(preview) => Ok(Json(preview).into_response()),
         Uploaded::Accepted(id) => {
-            app.bulks.forget(id);
             let location = [(header::LOCATION, format!("/v1/bulks/{id}"))];
             Ok((StatusCode::ACCEPTED, location, Json(view(&app, None, id).await?)).into_response())
         }
     }
+}
+
+/// Takes an upload, within its time.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) async fn take(app: &App, upload_of: Upload, body: Body) -> Result<Uploaded, ApiError> {
+    let uploading = Box::pin(upload(app, upload_of, body));
+    let uploaded = tokio::time::timeout(UPLOAD_MAX, uploading).await.map_err(|_| SLOW)??;
+    if let Uploaded::Accepted(id) = &uploaded {
+        app.bulks.forget(*id);
+    }
+    Ok(uploaded)
 }
 
 fn encoded(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> String {

@@ -7,6 +7,8 @@ mod failed;
 mod read;
 mod view;
 
+pub(crate) use acts::retried;
+pub(crate) use create::take;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -18,7 +18,7 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::state::{App, AppState};
 
-const NO_MESSAGE: ApiError = ApiError::not_found("there is no such message");
+pub(crate) const NO_MESSAGE: ApiError = ApiError::not_found("there is no such message");
 
 /// Routes that answer at once.
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -37,7 +37,7 @@ pub(super) fn long_routes() -> OpenApiRouter<App> {
 }
 
 /// The message that a path names: by our id or by Twilio's SID.
-async fn named(app: &AppState, name: &str) -> Result<JobId, ApiError> {
+pub(crate) async fn named(app: &AppState, name: &str) -> Result<JobId, ApiError> {
     if let Ok(id) = Uuid::parse_str(name) {
         return Ok(JobId(id));
     }
