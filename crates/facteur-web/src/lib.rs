@@ -24,5 +24,6 @@ mod status_webhook;
 mod v1;
 mod web;
 
+pub use bulks::{BulkFile, BulkHead, FileUploaded, Preview, RefusedLine};
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

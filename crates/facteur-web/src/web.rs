@@ -95,6 +95,10 @@ impl Web {
         Self { app, database, filer, renewing, probed }
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Whether it can do its work.
     #[must_use]
     pub fn readiness(&self) -> Readiness {

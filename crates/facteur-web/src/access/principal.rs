@@ -74,6 +74,11 @@ impl Principal {
         })
     }
 
+    /// Somebody at the command line, who reaches the database anyhow.
+    pub(crate) fn command() -> Self {
+        Self { actor: "command line".to_owned(), role: Role::Superadmin, tenant: None }
+    }
+
     /// The tenant that a list is limited to; `None` for all.
     pub(crate) fn scope(&self) -> Option<&str> {
         self.tenant.as_ref().map(Tenant::as_str)

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod bulks;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod server;

@@ -97,7 +97,7 @@ pub(crate) async fn create(
     };
     let uploading = Box::pin(upload(&app, upload_of, request.into_body()));
     match tokio::time::timeout(UPLOAD_MAX, uploading).await.map_err(|_| SLOW)?? {
-        Uploaded::Preview(preview) => Ok(Json(preview).into_response()),
+        Uploaded::Preview(preview) => Ok(Json(*preview).into_response()),
         Uploaded::Accepted(id) => {
             app.bulks.forget(id);
             let location = [(header::LOCATION, format!("/v1/bulks/{id}"))];
