@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::exit::Exit;
 
+mod bulk;
 mod control;
 
+pub use bulk::BulkArgs;
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
 
 /// Longest `--wait`, in seconds.
@@ -64,6 +66,11 @@ pub enum Command {
     /// The broker has confirmed the job when the id is printed. The same id given again never makes a second
     /// message.
     Send(Box<SendArgs>),
+    /// Makes a bulk of a CSV file: one text or template for many recipients.
+    ///
+    /// All of its lines are in the database when it answers; workers send them at the bulk's rate. The same file with the
+    /// same options is resumed where it was cut, and never sent twice.
+    Bulk(Box<BulkArgs>),
     /// Tells the story of a message: where it stands, every attempt, and what comes next.
     Status(IdArgs),
     /// Examines configuration, broker, database and Twilio, and says what to do about each fault.

@@ -180,7 +180,7 @@ impl LaneName {
 }
 
 impl CategoryName {
-    fn category(self) -> Category {
+    pub(super) fn category(self) -> Category {
         match self {
             Self::Otp => Category::Otp,
             Self::Transactional => Category::Transactional,
