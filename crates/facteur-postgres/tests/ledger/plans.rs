@@ -11,13 +11,14 @@ use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
 use facteur_core::status::{Status, TwilioStatus};
 use facteur_postgres::receipts::LookLater;
 use facteur_postgres::{
-    Callbacks, Database, PostgresConfig, Store, cancels, connect, lines, messages, receipts, reconciliations,
-    sweep,
+    Callbacks, Database, PostgresConfig, Store, bulks, cancels, connect, lines, messages, receipts,
+    reconciliations, sweep,
 };
 
 use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
+    "bulk_recipients",
     "jobs",
     "messages",
     "attempts",
@@ -169,4 +170,34 @@ async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_
         let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();
         assert_eq!(read_whole(&plan), Vec::<String>::new(), "{text}\n{}", plan.join("\n"));
     }
+}
+
+#[tokio::test]
+async fn bulks_reach_their_lines_and_jobs_by_key_whatever_the_tables_held_when_they_were_planned() {
+    let fixture = Fixture::new().await;
+    fixture.sql("VACUUM ANALYZE").await;
+    let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
+    let bulk = crate::bulks::small(&database).await;
+    fixture.sql("UPDATE facteur.bulks SET error_ratio_max = 0.5, rate = 1000").await;
+    for _ in 0..2 {
+        bulks::drip(&database, bulk).await.unwrap();
+        fixture.sql("UPDATE facteur.jobs SET status = 'expired', reason = 'expired'").await;
+        bulks::retry(&database, bulk).await.unwrap();
+    }
+    bulks::progress(&database, bulk).await.unwrap();
+    bulks::recipients(&database, bulk, 0, Some(&["pending"]), 10).await.unwrap();
+    bulks::digests(&database, bulk, 1, 2).await.unwrap();
+    bulks::cancel(&database, bulk, "why", "who").await.unwrap();
+    let (prepared, mut found) = whole_reads(&database, "planned on empty tables").await;
+    assert!(prepared >= 18, "only {prepared} statements were looked at");
+    let many = "INSERT INTO facteur.bulk_recipients (bulk_id, line, recipient, digest, state, job_id, fingerprint) \
+                SELECT CASE WHEN n < 4000 THEN '00000000-0000-0000-0000-000000000001'::uuid ELSE gen_random_uuid() END, \
+                       n, n::text, '', CASE WHEN n % 2 = 0 THEN 'settled' ELSE 'pending' END, gen_random_uuid(), '' \
+                FROM generate_series(1, 8000) AS n";
+    fixture.sql(many).await;
+    for statement in MANY.split(';') {
+        fixture.sql(statement).await;
+    }
+    found.extend(whole_reads(&database, "planned on filled tables").await.1);
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
 }
