@@ -68,8 +68,6 @@ pub struct BulkHead {
 }
 
 impl BulkHead {
-    /// Whether it says what is sent, so that lines can be judged as they come.
-
     /// What tells it from another one.
     pub(super) fn digest(&self) -> [u8; 32] {
         // A struct of texts and numbers can always be written.
