@@ -15,9 +15,10 @@ CREATE TABLE facteur.api_keys (
     revoked_at   timestamptz,
     revoked_by   text,
     last_used_at timestamptz,
-    CHECK (tenant IS NOT NULL OR role = 'superadmin')
+    CHECK ((tenant IS NULL) = (role = 'superadmin'))
 ) WITH (fillfactor = 70);
 CREATE INDEX api_keys_list ON facteur.api_keys (created_at DESC, id DESC);
+CREATE INDEX api_keys_list_of_tenant ON facteur.api_keys (tenant, created_at DESC, id DESC);
 
 -- One record for each call that sends, and for each act of an administrator.
 CREATE TABLE facteur.audit_log (
@@ -32,4 +33,6 @@ CREATE TABLE facteur.audit_log (
     request_id text,
     details    jsonb NOT NULL DEFAULT '{}'
 );
-CREATE INDEX audit_log_list ON facteur.audit_log (tenant, id DESC);
+CREATE INDEX audit_log_list ON facteur.audit_log (tenant, at DESC, id DESC);
+-- For those who administer all tenants.
+CREATE INDEX audit_log_list_all ON facteur.audit_log (at DESC, id DESC);

@@ -12,3 +12,9 @@ CREATE TABLE facteur.idempotency_keys (
     PRIMARY KEY (tenant, key)
 );
 CREATE INDEX idempotency_keys_old ON facteur.idempotency_keys (created_at);
+
+-- Lists of messages, the newest first: to one recipient, or of one bulk. On large tables an administrator creates them
+-- CONCURRENTLY beforehand.
+CREATE INDEX IF NOT EXISTS messages_recipient ON facteur.messages (tenant, recipient, created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS messages_bulk_history ON facteur.messages (bulk_id, created_at DESC, id DESC)
+WHERE bulk_id IS NOT NULL;

@@ -8,6 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// Heartbeats: lapin sends one every half interval and gives a silent peer up after twice the interval, so a
 /// dead connection is noticed within 20 s. Left unset, the server's 60 s would make that two minutes.
 const HEARTBEAT_S: u16 = 10;
+/// RabbitMQ's own limit. lapin gives each connection two buffers of 32 frames: it fills them with zeros, 8 MiB in all,
+/// if it hears of the limit from the broker, and takes untouched memory for them if it is told before.
+const FRAME_BYTES_MAX: u32 = 128 * 1024;
 
 /// How to reach the broker.
 #[derive(Debug, Clone)]
@@ -66,6 +69,7 @@ impl AmqpConfig {
             host.clone_into(&mut uri.authority.host);
         }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT_S));
+        uri.query.frame_max = uri.query.frame_max.or(Some(FRAME_BYTES_MAX));
         Ok(uri)
     }
 }

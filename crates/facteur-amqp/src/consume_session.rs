@@ -6,15 +6,17 @@ use std::time::Duration;
 use facteur_core::limits::SHUTDOWN_DRAIN_MAX;
 use futures_util::{Stream, StreamExt as _};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::options::BasicAckOptions;
+use lapin::types::ShortString;
 use lapin::{Channel, Connection, Event};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::appetite::Appetite;
 use crate::consumer::{Envelope, EnvelopeAcker};
 use crate::health::ConsumerHealth;
+use crate::subscription::Subscription;
 use crate::watchdog::{self, Alarm, WatchdogTiming};
 use crate::watermark::{Ack, Watermark};
 use crate::wire;
@@ -26,7 +28,6 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const DRAIN_MAX: Duration = Duration::from_secs(SHUTDOWN_DRAIN_MAX.as_secs() + 5);
 /// Verdicts that are read in one go.
 const VERDICTS_AT_ONCE: usize = 256;
-const CONSUMER_TAG: &str = "facteur";
 
 /// What a receiver says about an envelope.
 #[derive(Debug, Clone, Copy)]
@@ -69,24 +70,23 @@ pub(crate) async fn run(
     let events = std::pin::pin!(setup.connection.events_listener());
     health.send_modify(|health| health.connected = true);
     let channel = in_time(setup.connection.create_channel()).await?;
-    // Before consuming: lapin buffers without bound whatever the broker sends.
-    in_time(channel.basic_qos(setup.prefetch, BasicQosOptions::default())).await?;
-    let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-    let deliveries =
-        in_time(channel.basic_consume(setup.queue.clone(), CONSUMER_TAG.into(), options, arguments)).await?;
-    health.send_modify(|health| health.consuming = true);
+    let appetite = Appetite::new(setup.prefetch);
+    let prefetch = appetite.prefetch();
+    let subscription = Subscription::begin(&channel, setup.queue.clone(), prefetch).await?;
+    health.send_modify(|health| (health.consuming, health.prefetch) = (true, prefetch));
     tracing::info!(queue = %setup.queue, "consuming");
     let mut session = Session {
         channel: &channel,
         health,
-        watermark: Watermark::new(setup.prefetch),
+        appetite,
+        watermark: Watermark::new(prefetch),
         waiting: VecDeque::new(),
         unresolved: 0,
     };
-    let alarm = watchdog::watch(setup.connection, &setup.queue, setup.prefetch, setup.timing, health);
+    let alarm = watchdog::watch(setup.connection, &setup.queue, setup.timing, health);
     let (sender, mut verdicts) = mpsc::unbounded_channel();
     tokio::select! {
-        ended = session.consume(deliveries, &sender, &mut verdicts, envelopes, stopping) => ended?,
+        ended = session.consume(subscription, &sender, &mut verdicts, envelopes, stopping) => ended?,
         error = connection_lost(events) => return Err(error.into()),
         alarm = alarm => return Err(alarm.into()),
     }
@@ -94,7 +94,7 @@ pub(crate) async fn run(
     in_time(channel.close(200, "drained".into())).await
 }
 
-async fn in_time<T>(answer: impl Future<Output = lapin::Result<T>>) -> Result<T, SessionError> {
+pub(crate) async fn in_time<T>(answer: impl Future<Output = lapin::Result<T>>) -> Result<T, SessionError> {
     Ok(timeout(STEP_TIMEOUT, answer).await.map_err(|_| SessionError::Timeout)??)
 }
 
@@ -113,8 +113,9 @@ async fn connection_lost(mut events: impl Stream<Item = Event> + Unpin) -> lapin
 struct Session<'a> {
     channel: &'a Channel,
     health: &'a watch::Sender<ConsumerHealth>,
+    appetite: Appetite,
     watermark: Watermark,
-    /// Delivered, and not yet taken by the receiver; at most `prefetch`.
+    /// Delivered, and not yet taken by the receiver; at most what the broker was asked for.
     waiting: VecDeque<Envelope>,
     /// Delivered, and neither acknowledged nor abandoned.
     unresolved: usize,
@@ -123,7 +124,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn consume(
         &mut self,
-        mut deliveries: lapin::Consumer,
+        mut subscription: Subscription<'_>,
         sender: &mpsc::UnboundedSender<Verdict>,
         verdicts: &mut mpsc::UnboundedReceiver<Verdict>,
         envelopes: &mpsc::Sender<Envelope>,
@@ -142,16 +143,31 @@ impl Session<'_> {
                     // The receiver is gone, which is a wish to stop.
                     _ => break,
                 },
-                delivery = deliveries.next() => {
-                    let delivery = delivery.ok_or(SessionError::Cancelled)??;
-                    self.receive(delivery, sender);
+                delivery = subscription.next() => {
+                    self.receive(delivery?, sender);
+                    if subscription.is_settled() {
+                        self.ask_for_another_number(&mut subscription).await?;
+                    }
                 }
             }
         }
-        in_time(self.channel.basic_cancel(CONSUMER_TAG.into(), BasicCancelOptions::default())).await
+        subscription.end().await
+    }
+
+    async fn ask_for_another_number(
+        &mut self,
+        subscription: &mut Subscription<'_>,
+    ) -> Result<(), SessionError> {
+        let Some(prefetch) = self.appetite.change() else { return Ok(()) };
+        tracing::debug!(prefetch, "asks for another number of envelopes, by what they weigh");
+        subscription.change(prefetch).await?;
+        self.watermark.set_prefetch(prefetch);
+        self.health.send_modify(|health| health.prefetch = prefetch);
+        Ok(())
     }
 
     fn receive(&mut self, delivery: Delivery, sender: &mpsc::UnboundedSender<Verdict>) {
+        self.appetite.taste(delivery.data.len());
         let acker = EnvelopeAcker::new(delivery.delivery_tag, sender.clone());
         self.waiting.push_back(Envelope { content: wire::content_of(delivery), acker });
         self.unresolved += 1;

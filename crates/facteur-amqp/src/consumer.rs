@@ -77,7 +77,8 @@ impl Consumer {
     /// Starts the supervisor on the current tokio runtime. It declares the topology, consumes `queue` and does
     /// both again, after a jittered wait, whenever anything breaks, without end.
     ///
-    /// The broker leaves at most `prefetch` (at least 1) envelopes unacknowledged with us. Cancelling
+    /// The broker leaves at most `prefetch` (at least 1) envelopes unacknowledged with us; fewer while they are large
+    /// ([`facteur_core::limits::ENVELOPES_IN_HAND_BYTES`]), and for a moment more when that changes. Cancelling
     /// `shutdown` begins what [`Self::stop`] does.
     #[must_use]
     pub fn start(config: AmqpConfig, queue: String, prefetch: u16, shutdown: CancellationToken) -> Self {

@@ -23,6 +23,8 @@ pub struct ConsumerHealth {
     pub last_delivery: Option<Instant>,
     /// Envelopes that the broker counts as handed out and not acknowledged on the present channel.
     pub in_flight: u32,
+    /// Most envelopes that the broker hands out at present: fewer while they are large.
+    pub prefetch: u16,
 }
 
 macro_rules! handle {

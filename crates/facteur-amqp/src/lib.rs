@@ -3,6 +3,7 @@
 //! Reader's path: [`topology`] (what exists on the broker), [`publication`] (what is put there), [`Publisher`]
 //! (how it gets there for certain), [`Consumer`] (how envelopes come back, whatever breaks).
 
+mod appetite;
 mod backoff_policy;
 mod config;
 mod connect;
@@ -13,6 +14,7 @@ mod probe;
 pub mod publication;
 mod publish_session;
 mod publisher;
+mod subscription;
 pub mod topology;
 mod watchdog;
 mod watermark;

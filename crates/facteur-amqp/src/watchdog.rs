@@ -41,7 +41,6 @@ pub(crate) enum Alarm {
 pub(crate) async fn watch(
     connection: &Connection,
     queue: &ShortString,
-    prefetch: u16,
     timing: WatchdogTiming,
     health: &watch::Sender<ConsumerHealth>,
 ) -> Alarm {
@@ -58,7 +57,7 @@ pub(crate) async fn watch(
             Ok(Ok(ready)) => {
                 let health = *health.borrow();
                 let idle = health.last_delivery.unwrap_or(began).max(began).elapsed();
-                if is_starved(ready, health.in_flight, prefetch, idle, timing.interval) {
+                if is_starved(ready, health.in_flight, health.prefetch, idle, timing.interval) {
                     return Alarm::Starved { ready };
                 }
             }

@@ -61,6 +61,11 @@ impl Watermark {
         }
     }
 
+    /// The broker leaves another number of envelopes unacknowledged from now on.
+    pub(crate) fn set_prefetch(&mut self, prefetch: u16) {
+        self.prefetch = u32::from(prefetch.max(1));
+    }
+
     /// The receiver acknowledges a tag. Saying so twice changes nothing.
     pub(crate) fn acknowledge(&mut self, tag: u64, now: Instant) {
         if tag <= self.contiguous || self.sent.contains(&tag) {

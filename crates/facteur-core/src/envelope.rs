@@ -8,16 +8,22 @@ use uuid::Uuid;
 
 use crate::Timestamp;
 use crate::document::JobDocument;
-use crate::ids::{JobId, Turn};
+use crate::ids::{JobId, Tenant, Turn};
 use crate::job::{Job, JobDefaults};
 use crate::lane::{self, Lane};
 use crate::limits::{ENVELOPE_BODY_BYTES_MAX, TURN_MAX, VARIABLE_NAME_CHARS_MAX};
+use crate::phone::Country;
 use crate::reason::{Reason, ReasonCode};
 
 /// The turn that an envelope was published for; absent on a producer's own envelope.
 pub const HEADER_TURN: &str = "facteur-turn";
 /// When the job was first published, in milliseconds since the epoch.
 pub const HEADER_ENQUEUED_AT_MS: &str = "facteur-enqueued-at-ms";
+/// The country of a number that has no country code, by its two letters: a job means the same number on every turn,
+/// whatever is configured by then.
+pub const HEADER_COUNTRY: &str = "facteur-country";
+/// Says that text and variables hold a password: they are forgotten once the job has ended. Producers may set it.
+pub const HEADER_SECRET: &str = "facteur-secret";
 /// Why an envelope was buried: the stable code.
 pub const HEADER_REASON: &str = "facteur-reason";
 /// Why an envelope was buried: the sentence.
@@ -91,6 +97,8 @@ pub struct WakeUp {
     pub lane: Lane,
     /// When the job was first published, as far as the envelope tells.
     pub enqueued_at: Option<Timestamp>,
+    /// The country by which its number was read.
+    pub country: Country,
 }
 
 /// An envelope that can't become a job.
@@ -111,17 +119,42 @@ pub fn decode(
     defaults: &JobDefaults,
     now: Timestamp,
 ) -> Result<WakeUp, Undecodable> {
+    decode_for(content, |_| defaults.clone(), now)
+}
+
+/// Reads an envelope whose tenant (its slug, as the document spells it) has defaults of its own.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_for(
+    content: &EnvelopeContent,
+    defaults_of: impl FnOnce(&str) -> JobDefaults,
+    now: Timestamp,
+) -> Result<WakeUp, Undecodable> {
     let message_id = content.message_id.as_deref().and_then(|text| Uuid::parse_str(text.trim()).ok());
     let refuse = |job_id: Option<Uuid>, reason| Undecodable { job_id: job_id.map(JobId), reason };
     let document = parse(content).map_err(|reason| refuse(message_id, reason))?;
     let id = agree_on_id(content.message_id.as_deref(), message_id, document.id)
         .map_err(|reason| refuse(message_id.or(document.id), reason))?;
+    let defaults = match content.headers.get(HEADER_COUNTRY) {
+        None => defaults_of(document.tenant.as_deref().unwrap_or(Tenant::DEFAULT)),
+        Some(header) => JobDefaults { country: country(header).map_err(|reason| refuse(Some(id), reason))? },
+    };
     let job =
-        Job::from_document(JobId(id), document, defaults, now).map_err(|reason| refuse(Some(id), reason))?;
+        Job::from_document(JobId(id), document, &defaults, now).map_err(|reason| refuse(Some(id), reason))?;
     let turn = turn(content).map_err(|reason| refuse(Some(id), reason))?;
     let asked = Lane::from_routing_key(&content.routing_key);
     let lane = lane::choose(asked, job.category, None);
-    Ok(WakeUp { job, turn, lane, enqueued_at: enqueued_at(content) })
+    Ok(WakeUp { job, turn, lane, enqueued_at: enqueued_at(content), country: defaults.country })
+}
+
+fn country(header: &HeaderValue) -> Result<Country, Reason> {
+    let country = match header {
+        HeaderValue::Text(code) => Country::parse(code).ok(),
+        HeaderValue::Int(_) | HeaderValue::Bool(_) | HeaderValue::Other(_) => None,
+    };
+    let sentence = "is not a country's two-letter code such as FR";
+    country.ok_or_else(|| Reason::field(ReasonCode::InvalidField, HEADER_COUNTRY, sentence))
 }
 
 /// Whose job an envelope holds, as far as can be told before it is read: for turns, not for rights.

@@ -247,7 +247,7 @@ fn a_full_job_is_understood() {
     let mut content = envelope(body.to_string());
     content.content_type = Some("Application/JSON; charset=utf-8".to_owned());
     content.timestamp_s = Some(1_700_000_000);
-    let WakeUp { job, turn, lane, enqueued_at } = read(&content).unwrap();
+    let WakeUp { job, turn, lane, enqueued_at, .. } = read(&content).unwrap();
     assert_eq!((turn, lane), (Turn(0), Lane::Normal));
     assert_eq!(enqueued_at, Timestamp::from_second(1_700_000_000).ok());
     assert_eq!(job.tenant, Tenant::parse("mairie").unwrap());
@@ -378,4 +378,31 @@ fn an_escaped_backslash_before_u0000_is_no_nul() {
     for nul in [r"a\u0000b", r"a\\\u0000b"] {
         assert_eq!(read(&with(nul)).unwrap_err().reason.code, ReasonCode::NulByte, "{nul}");
     }
+}
+
+#[test]
+fn a_national_number_is_read_by_its_tenants_country_once_and_by_the_envelopes_ever_after() {
+    let body =
+        r#"{"id":"0197c1de-6b1c-7c3e-9a53-5a3f0a5f2f11","tenant":"acme","to":"0612345678","body":"x"}"#;
+    let mut content = EnvelopeContent {
+        body: body.into(),
+        routing_key: "send.normal".to_owned(),
+        ..EnvelopeContent::default()
+    };
+    let belgium = Country::parse("BE").unwrap();
+    let number = |content: &EnvelopeContent, of: Country| {
+        let asked = |tenant: &str| {
+            assert_eq!(tenant, "acme");
+            JobDefaults { country: of }
+        };
+        decode_for(content, asked, NOW.parse().unwrap())
+            .map(|wake_up| wake_up.job.recipient.number.reveal()[..3].to_owned())
+            .map_err(|undecodable| undecodable.reason.field)
+    };
+    assert_eq!(number(&content, Country::FRANCE), Ok("+33".to_owned()));
+    let header = |value| (HEADER_COUNTRY.to_owned(), value);
+    content.headers.extend([header(HeaderValue::Text("FR".to_owned()))]);
+    assert_eq!(number(&content, belgium), Ok("+33".to_owned()), "what it meant once it means for ever");
+    content.headers.extend([header(HeaderValue::Int(33))]);
+    assert_eq!(number(&content, belgium), Err(Some(HEADER_COUNTRY.to_owned())));
 }

@@ -1,13 +1,18 @@
 //! The gate: may this job leave, and as what? Each refusal has a stable code and costs no call.
-//! What other transactions may change meanwhile (suppression, expiry, pause, cancellation) is tested again by the claim.
+//! What other transactions may change meanwhile (suppression, expiry, pause, cancellation, the day's budget) is tested
+//! again by the claim.
+
+use std::sync::Arc;
 
 use crate::Timestamp;
 use crate::call::CallContent;
 use crate::envelope::is_showable;
 use crate::hold::Hold;
+use crate::integration::Via;
 use crate::job::{Content, Job};
 use crate::limits::TEXT_CHARS_MAX;
 use crate::reason::{Reason, ReasonCode as Code};
+use crate::rules::{self, Quiet, TenantRules};
 use crate::schedule::RetrySchedule;
 use crate::segments;
 use crate::sender::Sender;
@@ -24,6 +29,8 @@ pub struct Facts {
     pub sender: Option<Sender>,
     /// The slug of the tenant that owns that sender, if it has an owner.
     pub sender_owner: Option<String>,
+    /// Over which account it leaves, if its tenant has one.
+    pub via: Option<Via>,
     /// The text of the template that the job names, if it exists.
     pub template: Option<String>,
     /// The text that an earlier turn rendered: it is what is sent, whatever the template says now.
@@ -32,6 +39,10 @@ pub struct Facts {
     pub hold: Option<Hold>,
     /// Whether the job's bulk was cancelled.
     pub is_canceled: bool,
+    /// What the job's tenant set.
+    pub rules: Arc<TenantRules>,
+    /// On WhatsApp: when the recipient last wrote to the sender, if that is known.
+    pub last_inbound_at: Option<Timestamp>,
 }
 
 /// A job that may leave: everything that the call needs.
@@ -39,10 +50,16 @@ pub struct Facts {
 pub struct Ready {
     /// From which sender.
     pub sender: Sender,
+    /// Over which account.
+    pub via: Via,
     /// What, rendered.
     pub content: CallContent,
     /// What it costs at the limiter, in segments.
     pub segments: u32,
+    /// When quiet hours begin for it: from then on it is to be judged again.
+    pub quiet_from: Option<Timestamp>,
+    /// Whether its tenant has a budget, which the claim counts.
+    pub is_budgeted: bool,
 }
 
 impl Ready {
@@ -63,6 +80,8 @@ pub enum Verdict {
     Pass(Ready),
     /// Not before its `send_at`; what will be sent is settled now, so that its producer hears of a fault now.
     Later(Timestamp, Ready),
+    /// Not before this instant, for a reason that is no failure (quiet hours).
+    Wait(Timestamp, Reason, Ready),
     /// Not while this keeps it back.
     Hold(Hold, Ready),
     /// Never: the final status and the reason.
@@ -74,7 +93,9 @@ impl Verdict {
     #[must_use]
     pub fn ready(&self) -> Option<&Ready> {
         match self {
-            Self::Pass(ready) | Self::Later(_, ready) | Self::Hold(_, ready) => Some(ready),
+            Self::Pass(ready) | Self::Later(_, ready) | Self::Wait(_, _, ready) | Self::Hold(_, ready) => {
+                Some(ready)
+            }
             Self::Refuse(..) => None,
         }
     }
@@ -108,17 +129,56 @@ pub fn admit(job: &Job, facts: Facts, deadline: Timestamp, now: Timestamp) -> Ve
     if facts.is_canceled {
         return Verdict::Refuse(Status::Canceled, Reason::new(Code::Canceled, BULK_CANCELED));
     }
-    let hold = facts.hold.clone();
-    match (ready(job, facts), job.send_at.filter(|at| *at > now), hold) {
-        (Ok(ready), None, None) => Verdict::Pass(ready),
-        (Ok(ready), Some(at), _) => Verdict::Later(at, ready),
-        (Ok(ready), None, Some(hold)) => Verdict::Hold(hold, ready),
-        (Err(reason), ..) => Verdict::Refuse(Status::Dead, reason),
+    let (hold, rules, last_inbound_at) =
+        (facts.hold.clone(), Arc::clone(&facts.rules), facts.last_inbound_at);
+    let ready = match ready(job, facts) {
+        Ok(ready) => ready,
+        Err(reason) => return Verdict::Refuse(Status::Dead, reason),
+    };
+    if let Some((status, reason)) = rules.refusal(job, ready.segments) {
+        return Verdict::Refuse(status, reason);
+    }
+    // What depends on the hour is judged when the hour has come.
+    if let Some(at) = job.send_at.filter(|at| *at > now) {
+        return Verdict::Later(at, ready);
+    }
+    if let Some(reason) = rules::window_closed(job, &ready.content, last_inbound_at, now) {
+        return Verdict::Refuse(Status::Failed, reason);
+    }
+    let quiet_from = match rules.quiet(job, now) {
+        Quiet::Open { until } => until,
+        closed => return wait_for_day(closed, deadline, ready),
+    };
+    match hold {
+        Some(hold) => Verdict::Hold(hold, ready),
+        None => Verdict::Pass(Ready { quiet_from, ..ready }),
+    }
+}
+
+/// Quiet hours that outlast the message end it now rather than later: its producer hears of it while that is of use.
+fn wait_for_day(quiet: Quiet, deadline: Timestamp, ready: Ready) -> Verdict {
+    match quiet {
+        Quiet::Until(at) if at < deadline => {
+            let sentence = format!("it is night or a day of rest where the recipient may be, until {at:.0}");
+            Verdict::Wait(at, Reason::new(Code::QuietHours, sentence), ready)
+        }
+        Quiet::Until(at) => {
+            let sentence = format!("was wanted until {deadline:.0}, and quiet hours last until {at:.0}");
+            Verdict::Refuse(Status::Expired, Reason::new(Code::Expired, sentence))
+        }
+        Quiet::Open { .. } | Quiet::Always => {
+            let sentence = "no hour of the week is day in every time zone of the recipient's country";
+            Verdict::Refuse(Status::Dead, Reason::new(Code::QuietHours, sentence))
+        }
     }
 }
 
 fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
     let channel = job.recipient.channel;
+    let Some(via) = facts.via else {
+        let sentence = format!("{} has no integration for {}", job.tenant, channel.as_str());
+        return Err(Reason::field(Code::IntegrationMissing, "tenant", sentence));
+    };
     let Some(sender) = facts.sender else {
         let sentence = format!("no default sender is configured for {}", channel.as_str());
         return Err(Reason::field(Code::SenderMissing, "from", sentence));
@@ -158,7 +218,8 @@ fn ready(job: &Job, facts: Facts) -> Result<Ready, Reason> {
         CallContent::Message { text, .. } => segments::cost(channel, text),
         CallContent::Template { .. } => 1,
     };
-    Ok(Ready { sender, content, segments })
+    let is_budgeted = facts.rules.segments_per_day.is_some();
+    Ok(Ready { sender, via, content, segments, quiet_from: None, is_budgeted })
 }
 
 fn render(template: &str, variables: &std::collections::BTreeMap<String, String>) -> Result<String, Reason> {
@@ -167,7 +228,9 @@ fn render(template: &str, variables: &std::collections::BTreeMap<String, String>
     let text = template
         .render(variables)
         .map_err(|error| Reason::field(Code::VariableMissing, "variables", error.to_string()))?;
-    if text.trim().is_empty() {
+    // An optional value at the end leaves the space before it.
+    let text = text.trim_end().to_owned();
+    if text.is_empty() {
         return Err(Reason::field(Code::ContentMissing, "template", "renders to an empty text"));
     }
     let chars = text.chars().count();

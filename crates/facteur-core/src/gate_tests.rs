@@ -44,10 +44,13 @@ fn facts() -> Facts {
     Facts {
         sender: Sender::parse(SMS_SENDER).ok(),
         sender_owner: None,
+        via: Some(Via { account: "AC1".to_owned(), integration: None }),
         template: None,
         stored_text: None,
         hold: None,
         is_canceled: false,
+        rules: Arc::default(),
+        last_inbound_at: None,
     }
 }
 
@@ -98,6 +101,7 @@ fn each_refusal_has_its_code() {
     let dead = Status::Dead;
     let rows = [
         (text("x"), Facts { sender: None, ..facts() }, (dead, Code::SenderMissing)),
+        (text("x"), Facts { sender: None, via: None, ..facts() }, (dead, Code::IntegrationMissing)),
         (text("x"), Facts { sender: whatsapp, ..facts() }, (dead, Code::SenderChannel)),
         (text("x"), Facts { sender_owner: other, ..facts() }, (dead, Code::SenderForeign)),
         (template(&[]), facts(), (dead, Code::TemplateUnknown)),
@@ -169,4 +173,74 @@ fn what_an_earlier_turn_settled_is_what_is_sent() {
         panic!("the template may be gone by now")
     };
     assert_eq!((ready.text(), Some(&ready.sender)), (Some("Bonjour hier"), sender.as_ref()));
+}
+
+/// 2027-01-15 is a Friday; the epoch of these tests is its morning at eight, by UTC.
+fn quiet_facts() -> Facts {
+    let rules = TenantRules { has_quiet_hours: true, ..TenantRules::default() };
+    Facts { rules: Arc::new(rules), ..facts() }
+}
+
+fn marketing() -> Job {
+    Job { category: Category::Marketing, ..job(text("x")) }
+}
+
+#[test]
+fn marketing_waits_for_the_day_if_it_lives_that_long_and_is_told_when_the_night_begins() {
+    let (hour, day) = (3_600, 86_400);
+    let Verdict::Pass(ready) = admit(&marketing(), quiet_facts(), at(day), at(0)) else {
+        panic!("it is day")
+    };
+    // Twenty in Paris.
+    assert_eq!(ready.quiet_from, Some(at(11 * hour)));
+    let Verdict::Wait(until, reason, _) = admit(&marketing(), quiet_facts(), at(3 * day), at(11 * hour))
+    else {
+        panic!("it is night")
+    };
+    assert_eq!((until, reason.code), (at(23 * hour), Code::QuietHours));
+    let ends_first = admit(&marketing(), quiet_facts(), at(23 * hour), at(11 * hour));
+    assert_eq!(refused(ends_first), (Status::Expired, Code::Expired));
+    let other = admit(&job(text("x")), quiet_facts(), at(day), at(11 * hour));
+    assert!(matches!(other, Verdict::Pass(Ready { quiet_from: None, .. })), "{other:?}");
+}
+
+#[test]
+fn a_pause_holds_by_day_and_the_night_comes_before_it() {
+    let hold = Hold::Pause(Scope::Lane(Lane::Bulk));
+    let paused = || Facts { hold: Some(hold.clone()), ..quiet_facts() };
+    assert!(matches!(admit(&marketing(), paused(), at(86_400), at(0)), Verdict::Hold(..)));
+    assert!(matches!(admit(&marketing(), paused(), at(200_000), at(12 * 3_600)), Verdict::Wait(..)));
+}
+
+#[test]
+fn the_tenants_rules_refuse_before_any_wait_and_the_window_is_judged_when_its_hour_has_come() {
+    let rules = TenantRules { countries_allowed: Some(Vec::new()), ..TenantRules::default() };
+    let nowhere = || Facts { rules: Arc::new(rules.clone()), ..facts() };
+    let later = Job { send_at: Some(at(30)), ..job(text("x")) };
+    assert_eq!(refused(admit(&later, nowhere(), at(60), at(0))), (Status::Dead, Code::CountryNotAllowed));
+    let whatsapp = |send_at| {
+        let mut job = Job { send_at, ..job(text("x")) };
+        job.recipient.channel = Channel::Whatsapp;
+        job
+    };
+    let silent = || Facts {
+        sender: Sender::parse("whatsapp:+14155238886").ok(),
+        last_inbound_at: Some(at(-86_400)),
+        ..facts()
+    };
+    assert_eq!(
+        refused(admit(&whatsapp(None), silent(), at(60), at(0))),
+        (Status::Failed, Code::WindowClosed)
+    );
+    assert!(matches!(admit(&whatsapp(Some(at(30))), silent(), at(60), at(0)), Verdict::Later(..)));
+}
+
+#[test]
+fn a_tenant_with_a_budget_is_told_to_the_claim() {
+    let rules = TenantRules { segments_per_day: Some(1), ..TenantRules::default() };
+    let budgeted = || Facts { rules: Arc::new(rules.clone()), ..facts() };
+    let verdict = admit(&job(text("x")), budgeted(), at(60), at(0));
+    assert!(matches!(verdict, Verdict::Pass(Ready { is_budgeted: true, .. })));
+    let long = admit(&job(text(&"x".repeat(161))), budgeted(), at(60), at(0));
+    assert_eq!(refused(long), (Status::Dead, Code::BudgetExceeded));
 }

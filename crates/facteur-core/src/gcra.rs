@@ -7,11 +7,18 @@
 //! leave before it: at most [`debt_max`] segments at any time have left whose places are still to come. So what leaves
 //! within a second has its place in that second, or up to `late_max` before it, or is debt; and the last message may
 //! reach over the end.
+//!
+//! A debt ends when its own place comes, and each is remembered by its place: under steady urgent traffic the owed
+//! segments are those of the last moments, as far back as places are given ahead. Whoever would owe too much leaves as
+//! soon as enough of those before it have been repaid, which is before its own place.
 
 use std::time::Duration;
 
 use crate::Timestamp;
-use crate::limits::{MESSAGE_SEGMENTS_MAX, SLOT_DEBT, SLOT_DEBT_SEGMENTS_MIN, SLOT_LATE_MAX, SLOT_LOOKAHEAD};
+use crate::limits::{
+    MESSAGE_SEGMENTS_MAX, SLOT_DEBT, SLOT_DEBT_SEGMENTS_MAX, SLOT_DEBT_SEGMENTS_MIN, SLOT_LATE_MAX,
+    SLOT_LOOKAHEAD,
+};
 
 /// A sender's rate. A cost is in SMS segments; a WhatsApp message or an MMS costs 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,10 +60,10 @@ impl Rate {
 }
 
 /// How many segments of urgent messages may have left before their places, when the one that asks has `segments`: 20 ms
-/// of the rate, at least two segments, at least the message itself.
+/// of the rate, between two and 64 segments, at least the message itself.
 #[must_use]
 pub fn debt_max(rate: Rate, segments: u32) -> u32 {
-    segments.max(SLOT_DEBT_SEGMENTS_MIN).max(segments_within(rate, SLOT_DEBT))
+    segments.max(segments_within(rate, SLOT_DEBT).clamp(SLOT_DEBT_SEGMENTS_MIN, SLOT_DEBT_SEGMENTS_MAX))
 }
 
 /// How late after its place a message may leave: 30 ms, or a quarter of a slow sender's segment.
@@ -94,19 +101,18 @@ fn segments_within(rate: Rate, time: Duration) -> u32 {
 }
 
 /// A sender's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenderClock {
     /// Everything before this instant is spoken for.
     pub tat: Timestamp,
-    /// Segments that left before their places, until the clock's line has come to `debt_until`.
-    pub debt: u32,
-    /// The end of the last place of the debt.
-    pub debt_until: Timestamp,
+    /// The places of urgent messages that leave before them: one for each segment, in order. Those that have come are
+    /// repaid.
+    pub debts: Vec<Timestamp>,
 }
 
 impl SenderClock {
     /// A clock that has never been asked.
-    pub const IDLE: Self = Self { tat: Timestamp::MIN, debt: 0, debt_until: Timestamp::MIN };
+    pub const IDLE: Self = Self { tat: Timestamp::MIN, debts: Vec::new() };
 }
 
 /// What is asked of a clock.
@@ -116,7 +122,7 @@ pub struct Ask {
     pub needed: u32,
     /// Segments to reserve if nobody else waits; at least `needed`.
     pub block: u32,
-    /// Whether the first place may lie before its time, as debt.
+    /// Whether it may leave before its place, as debt.
     pub may_owe: bool,
     /// How far ahead of now the first place may lie.
     pub horizon: Duration,
@@ -147,24 +153,47 @@ pub enum Reservation {
 #[must_use]
 pub fn reserve(clock: SenderClock, now: Timestamp, rate: Rate, ask: Ask) -> (SenderClock, Reservation) {
     let place = clock.tat.max(now);
-    let owed = if clock.debt_until > now { clock.debt } else { 0 };
     let has_line = ask.has_line && !ask.skips_line;
-    let in_place = |count: u32| {
+    let in_place = |clock: SenderClock, count: u32| {
         let tat = later(place, rate.period().saturating_mul(count));
         (SenderClock { tat, ..clock }, Reservation::Granted { from: place, place, count })
     };
     if place <= now {
-        return in_place(if has_line { ask.needed } else { ask.block });
+        return in_place(clock, if has_line { ask.needed } else { ask.block });
     }
-    if ask.may_owe && owed + ask.needed <= debt_max(rate, ask.needed) {
+    let horizon = later(now, ask.horizon);
+    let mut debts = unpaid(&clock, now, rate);
+    if let Some(from) =
+        owing_from(&debts, now, rate, ask).filter(|from| *from <= now || !has_line && *from <= horizon)
+    {
         let tat = later(place, rate.period().saturating_mul(ask.needed));
-        let granted = Reservation::Granted { from: now, place, count: ask.needed };
-        return (SenderClock { tat, debt: owed + ask.needed, debt_until: tat }, granted);
+        debts.extend((0..ask.needed).map(|_| place));
+        return (SenderClock { tat, debts }, Reservation::Granted { from, place, count: ask.needed });
     }
-    if place <= later(now, ask.horizon) && !has_line {
-        return in_place(ask.block);
+    if place <= horizon && !has_line {
+        return in_place(clock, ask.block);
     }
     (clock, Reservation::Full)
+}
+
+/// What is owed, in order. A debt that is further ahead than a clock can be is one of a clock that jumped.
+fn unpaid(clock: &SenderClock, now: Timestamp, rate: Rate) -> Vec<Timestamp> {
+    let last = later(now, ahead_max(rate));
+    let mut debts = clock.debts.clone();
+    debts.retain(|place| *place > now && *place <= last);
+    debts.sort_unstable();
+    debts
+}
+
+/// When the message may leave as debt: as soon as so many of the owed segments have been repaid that it is one of
+/// [`debt_max`]. At most as many again stand behind these: nobody after them leaves before its place.
+fn owing_from(debts: &[Timestamp], now: Timestamp, rate: Rate, ask: Ask) -> Option<Timestamp> {
+    let most = debt_max(rate, ask.needed) as usize;
+    let excess = (debts.len() + ask.needed as usize).saturating_sub(most);
+    if !ask.may_owe || excess > most {
+        return None;
+    }
+    excess.checked_sub(1).map_or(Some(now), |last| debts.get(last).copied())
 }
 
 /// Gives the next messages of a line their places, as long as these begin within [`SLOT_LOOKAHEAD`]. Returns the places
@@ -195,3 +224,7 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 #[cfg(test)]
 #[path = "gcra_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "gcra_urgent_tests.rs"]
+mod urgent_tests;

@@ -40,26 +40,62 @@ fn whoever_comes_while_others_wait_goes_behind_them_unless_the_clock_stands_idle
 }
 
 #[test]
-fn an_urgent_message_leaves_at_once_until_the_debt_is_full_and_the_others_repay_it() {
+fn an_urgent_message_leaves_at_once_until_the_debt_is_full_and_each_place_that_comes_repays_its_own() {
     let rate = Rate::per_second(100.0).unwrap();
-    let urgent = Ask { may_owe: true, horizon: Duration::ZERO, ..ask(1) };
-    let now = at(0);
-    let (first, slot) = reserve(clock(200), now, rate, urgent);
+    let urgent = Ask { may_owe: true, horizon: SLOT_HORIZON_URGENT, ..ask(1) };
+    let (one, slot) = reserve(clock(200), at(0), rate, urgent);
     assert_eq!(slot, granted(0, 200, 1));
-    let (second, slot) = reserve(first, now, rate, urgent);
+    let (two, slot) = reserve(one, at(0), rate, urgent);
     assert_eq!(slot, granted(0, 210, 1));
-    assert_eq!(reserve(second, now, rate, urgent).1, Reservation::Full, "two segments are owed");
-    assert_eq!(second.tat, at(220_000), "the others begin two segments later");
-    assert_eq!(reserve(second, at(219_000), rate, urgent).1, Reservation::Full);
-    assert_eq!(reserve(clock(400), at(220_000), rate, urgent).1, granted(220, 400, 1), "repaid");
+    assert_eq!(two.tat, at(220_000), "the others begin two segments later");
+    let (_, slot) = reserve(two.clone(), at(199_000), rate, urgent);
+    assert_eq!(slot, granted(200, 220, 1), "two are owed: it leaves when the first of them is repaid");
+    let (_, slot) = reserve(SenderClock { tat: at(300_000), ..two.clone() }, at(200_000), rate, urgent);
+    assert_eq!(slot, granted(200, 300, 1), "one is repaid, though the other one is not");
+    let impatient = Ask { horizon: Duration::ZERO, ..urgent };
+    assert_eq!(reserve(two.clone(), at(199_000), rate, impatient).1, Reservation::Full);
+    let behind = Ask { has_line: true, ..urgent };
+    assert_eq!(
+        reserve(two.clone(), at(199_000), rate, behind).1,
+        Reservation::Full,
+        "those in line were before it"
+    );
+    assert_eq!(reserve(two, at(200_000), rate, behind).1, granted(200, 220, 1), "nobody can leave sooner");
+}
+
+#[test]
+fn behind_a_full_debt_stand_as_many_again_and_whoever_comes_after_them_waits_for_its_own_place() {
+    let rate = Rate::per_second(100.0).unwrap();
+    let urgent = Ask { may_owe: true, horizon: SLOT_HORIZON_URGENT, ..ask(1) };
+    let mut clock = clock(100);
+    for expected in [(0, 100), (0, 110), (100, 120), (110, 130), (140, 140)] {
+        let (next, slot) = reserve(clock, at(0), rate, urgent);
+        assert_eq!(slot, granted(expected.0, expected.1, 1));
+        clock = next;
+    }
+    assert_eq!(clock.debts.len(), 4);
+}
+
+#[test]
+fn a_debt_that_a_clock_left_behind_when_it_jumped_counts_no_more() {
+    let rate = Rate::per_second(100.0).unwrap();
+    let urgent = Ask { may_owe: true, horizon: SLOT_HORIZON_URGENT, ..ask(1) };
+    let jumped = SenderClock { tat: at(50_000), debts: vec![at(3_600_000_000); 2] };
+    let (next, slot) = reserve(jumped, at(0), rate, urgent);
+    assert_eq!((slot, next.debts), (granted(0, 50, 1), vec![at(50_000)]));
 }
 
 #[test]
 fn the_burst_is_defined_once() {
     let rate = |per_second| Rate::per_second(per_second).unwrap();
-    for (per_second, largest, expected) in
-        [(100.0, 1, 5.0), (1.0, 1, 2.25), (100.0, 3, 8.0), (1_000.0, 1, 50.0), (0.01, 5, 9.25)]
-    {
+    for (per_second, largest, expected) in [
+        (100.0, 1, 5.0),
+        (1.0, 1, 2.25),
+        (100.0, 3, 8.0),
+        (1_000.0, 1, 50.0),
+        (0.01, 5, 9.25),
+        (10_000.0, 1, 364.0),
+    ] {
         let found = burst(rate(per_second), largest);
         assert!((found - expected).abs() < 1e-9, "{per_second}/s, {largest}: {found}");
         assert!(found >= f64::from(largest));
@@ -68,10 +104,10 @@ fn the_burst_is_defined_once() {
 
 #[test]
 fn a_line_gives_places_as_far_as_the_lookahead() {
-    let rate = Rate::per_second(10.0).unwrap();
+    let rate = Rate::per_second(20.0).unwrap();
     let (next, places) = pull(clock(0), at(1_000_000), rate, &[1, 3, 1]);
-    assert_eq!(places, [at(1_000_000), at(1_100_000)], "the third would begin 400 ms from now");
-    assert_eq!(next.tat, at(1_400_000));
+    assert_eq!(places, [at(1_000_000), at(1_050_000)], "the third would begin 200 ms from now");
+    assert_eq!(next.tat, at(1_200_000));
     assert_eq!(pull(next, at(1_000_000), rate, &[1]).1, []);
 }
 

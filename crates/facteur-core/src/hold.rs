@@ -1,4 +1,5 @@
-//! What keeps a job back although it may leave: the rate of its sender, a breaker, or a pause that a person made.
+//! What keeps a job back although it may leave: the rate of its sender, a breaker, a pause that a person made, or a
+//! budget that is spent.
 //! Jobs that are kept back stand in a line, by the key of what they wait for.
 
 use std::fmt;
@@ -19,6 +20,8 @@ pub enum Hold {
     Breaker(Fuse),
     /// The end of a pause.
     Pause(Scope),
+    /// Segments of a tenant: the next day's, or a larger budget.
+    Budget(Tenant),
 }
 
 /// What a breaker protects.
@@ -39,7 +42,7 @@ pub enum Scope {
     Tenant(Tenant),
     /// Everything from a sender.
     Sender(Sender),
-    /// Everything over an account at Twilio, by its SID.
+    /// Everything over an account at Twilio, by its SID, or over an integration, by its id.
     Integration(String),
     /// One bulk.
     Bulk(Uuid),
@@ -122,6 +125,9 @@ impl Hold {
         if kind == "rate" {
             return Sender::parse(rest).ok().map(Self::Rate);
         }
+        if kind == "budget" {
+            return Tenant::parse(rest).ok().map(Self::Budget);
+        }
         let (scope, key) = rest.split_once(':')?;
         match kind {
             "breaker" => Fuse::parse(scope, key).map(Self::Breaker),
@@ -146,6 +152,10 @@ impl Hold {
             Self::Pause(scope) => {
                 Reason::new(ReasonCode::Paused, format!("the {} {} is paused", scope.kind(), scope.key()))
             }
+            Self::Budget(tenant) => Reason::new(
+                ReasonCode::BudgetExceeded,
+                format!("the segments of {tenant} are spent for today"),
+            ),
         }
     }
 }
@@ -157,6 +167,7 @@ impl fmt::Display for Hold {
             Self::Rate(sender) => write!(f, "rate:{sender}"),
             Self::Breaker(fuse) => write!(f, "breaker:{}:{}", fuse.scope(), fuse.key()),
             Self::Pause(scope) => write!(f, "pause:{}:{}", scope.kind(), scope.key()),
+            Self::Budget(tenant) => write!(f, "budget:{tenant}"),
         }
     }
 }
@@ -177,6 +188,7 @@ mod tests {
             Hold::Pause(Scope::Sender(sender())),
             Hold::Pause(Scope::Integration("AC1".to_owned())),
             Hold::Pause(Scope::Bulk(Uuid::from_u128(7))),
+            Hold::Budget(Tenant::parse("acme").unwrap()),
         ];
         for hold in holds {
             assert_eq!(Hold::parse(&hold.to_string()), Some(hold.clone()), "{hold}");

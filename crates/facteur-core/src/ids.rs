@@ -49,10 +49,13 @@ impl fmt::Display for AttemptNumber {
 pub struct Tenant(String);
 
 impl Tenant {
+    /// The slug of jobs that name no tenant.
+    pub const DEFAULT: &str = "default";
+
     /// The tenant of jobs that name none.
     #[must_use]
     pub fn default_tenant() -> Self {
-        Self("default".to_owned())
+        Self(Self::DEFAULT.to_owned())
     }
 
     /// Parses a slug.

@@ -40,6 +40,12 @@ impl Channel {
             Self::Whatsapp => "whatsapp",
         }
     }
+
+    /// The channel of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Sms, Self::Mms, Self::Whatsapp].into_iter().find(|channel| channel.as_str() == name)
+    }
 }
 
 /// What a message is for.

@@ -6,14 +6,19 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::Timestamp;
-use crate::envelope::{EnvelopeContent, HEADER_ENQUEUED_AT_MS, HeaderValue, Headers};
+use crate::envelope::{
+    EnvelopeContent, HEADER_COUNTRY, HEADER_ENQUEUED_AT_MS, HEADER_SECRET, HeaderValue, Headers,
+};
 use crate::gate::Ready;
 use crate::gcra::Reservation;
 use crate::hold::Hold;
 use crate::ids::{AttemptNumber, ClaimToken, JobId, Tenant, Turn};
+use crate::integration::Via;
 use crate::job::{Category, Fingerprint, Job, Recipient};
 use crate::lane::Lane;
+use crate::notifications;
 use crate::outcome::Outcome;
+use crate::phone::Country;
 use crate::reason::{Reason, ReasonCode};
 use crate::sender::Sender;
 use crate::status::Status;
@@ -59,6 +64,8 @@ impl JobRow {
     /// The row of a job that has not passed the gate yet, for this turn. `document` is what wakes it again.
     #[must_use]
     pub fn of(job: &Job, turn: Turn, lane: Lane, document: Bytes, deadline: Timestamp) -> Self {
+        let mark = (HEADER_SECRET.to_owned(), HeaderValue::Bool(true));
+        let headers = notifications::is_secret(&job.content).then_some(mark).into_iter().collect();
         Self {
             id: job.id,
             fingerprint: job.fingerprint(),
@@ -71,7 +78,7 @@ impl JobRow {
             text: None,
             segments: 1,
             document,
-            headers: Headers::new(),
+            headers,
             enqueued_at: None,
             expires_at: job.expires_at,
             deadline,
@@ -86,12 +93,20 @@ impl JobRow {
         self.segments = ready.segments;
     }
 
-    /// Adds when the job was first published, and the headers that its wake-ups keep. A job of unknown age ages from
-    /// now on, also while it goes round in the ladder.
-    pub fn add_origin(&mut self, mut headers: Headers, enqueued_at: Option<Timestamp>, now: Timestamp) {
+    /// Adds when the job was first published, the headers that its wake-ups keep, and the country in which its number
+    /// was read: it is read so for ever. A job of unknown age ages from now on, also while it goes round in the ladder.
+    pub fn add_origin(
+        &mut self,
+        mut headers: Headers,
+        country: Country,
+        enqueued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         let aged_from = enqueued_at.unwrap_or(now).as_millisecond();
         headers.insert(HEADER_ENQUEUED_AT_MS.to_owned(), HeaderValue::Int(aged_from));
-        (self.headers, self.enqueued_at) = (headers, enqueued_at);
+        headers.insert(HEADER_COUNTRY.to_owned(), HeaderValue::Text(country.to_string()));
+        self.headers.extend(headers);
+        self.enqueued_at = enqueued_at;
     }
 }
 
@@ -116,6 +131,11 @@ pub struct ClaimRequest {
     pub row: JobRow,
     /// Drawn for this claim alone. A repeated request with the same token gets the same answer.
     pub token: ClaimToken,
+    /// Over which account the call is to go: while that one or the integration is paused, the claim is not granted.
+    pub via: Via,
+    /// Whether the tenant has a budget: then the claim counts the segments, once for each job, and is granted only if
+    /// they fit into the day.
+    pub is_budgeted: bool,
 }
 
 /// The database's answer.
@@ -140,7 +160,8 @@ pub enum Claim {
     Conflict,
     /// The claim itself ended the job, for this reason (`suppressed`, `expired`, `canceled`): nothing to do.
     Ended(Status),
-    /// A pause keeps it back, from the instant on at which it was committed: the job belongs into that line.
+    /// A pause keeps it back, from the instant on at which it was committed, or the day's budget is spent: the job
+    /// belongs into that line.
     Held(Hold),
 }
 
@@ -220,6 +241,8 @@ pub struct Record {
     pub token: ClaimToken,
     /// Which attempt.
     pub number: AttemptNumber,
+    /// Over which account at Twilio, by its SID.
+    pub account: String,
     /// When the call started.
     pub started_at: Timestamp,
     /// How long it took.

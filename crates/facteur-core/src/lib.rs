@@ -2,6 +2,7 @@
 //! happens next. Nothing here does I/O, waits, reads a clock or draws a random number: `now` and the draw
 //! are arguments, so every rule is a function that a table can test.
 
+pub mod api_key;
 pub mod breaker;
 pub mod bulk;
 pub mod burial;
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod gcra;
 pub mod hold;
 pub mod ids;
+pub mod integration;
 pub mod job;
 pub mod ladder;
 pub mod lane;
@@ -25,15 +27,19 @@ pub mod notifications;
 pub mod outcome;
 pub mod peers;
 pub mod phone;
+pub mod preview;
 pub mod reason;
 pub mod receipt;
 pub mod receipts;
 pub mod reconcile;
+pub mod rules;
 pub mod schedule;
 pub mod segments;
 pub mod sender;
 pub mod status;
 pub mod template;
 pub mod twilio_errors;
+pub mod vault;
+pub mod written;
 
 pub use jiff::Timestamp;

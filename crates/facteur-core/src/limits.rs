@@ -47,8 +47,13 @@ pub const SLOT_HORIZON_URGENT: Duration = Duration::from_millis(300);
 /// A message that holds a claim, and whose place came too late, waits so long for another one before it stands in the
 /// line: beyond what the line's own places ([`SLOT_LOOKAHEAD`]) have moved the clock.
 pub const SLOT_HORIZON_CLAIMED: Duration = Duration::from_millis(300);
-/// How far ahead the messages of a line get their places: time to hand them to a lane and to claim them.
-pub const SLOT_LOOKAHEAD: Duration = Duration::from_millis(150);
+/// How far ahead the messages of a line get their places: time to hand them to a lane and to claim them. An urgent
+/// message's debt lasts as long, for its place comes after all that were given.
+pub const SLOT_LOOKAHEAD: Duration = Duration::from_millis(60);
+/// A line is pulled again when the sender's clock is ahead by no more than this.
+pub const SLOT_REFILL_AT: Duration = Duration::from_millis(30);
+/// A line is not pulled more often.
+pub const SLOT_PULL_INTERVAL_MIN: Duration = Duration::from_millis(15);
 /// Longest block of slots that a worker reserves at once.
 pub const SLOT_BLOCK: Duration = Duration::from_millis(50);
 /// Longest block of an urgent lane, whose messages would otherwise wait for its later places.
@@ -57,6 +62,8 @@ pub const SLOT_BLOCK_URGENT: Duration = Duration::from_millis(10);
 pub const SLOT_DEBT: Duration = Duration::from_millis(20);
 /// How much urgent messages may owe at least, in segments.
 pub const SLOT_DEBT_SEGMENTS_MIN: u32 = 2;
+/// How much urgent messages may owe at most, in segments: each of them is remembered in the row of the sender's clock.
+pub const SLOT_DEBT_SEGMENTS_MAX: u32 = 64;
 /// How late a message may leave after its place, at a fast sender.
 pub const SLOT_LATE_MAX: Duration = Duration::from_millis(30);
 /// How long no slot is given once a clock or a server turns out to be another than before: whatever was given out and
@@ -68,6 +75,13 @@ pub const WAKE_UP_GRACE: Duration = Duration::from_secs(60);
 pub const OUTBOX_GRACE: Duration = Duration::from_mins(10);
 /// Largest batch of one SQL statement.
 pub const BATCH_ITEMS_MAX: usize = 256;
+/// Largest batch of one SQL statement, in bytes of the documents in it: it is copied twice on its way to the socket.
+/// One document is never too large.
+pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of bodies that the broker is asked to leave with one consumer, by what bodies have weighed of late.
+pub const ENVELOPES_IN_HAND_BYTES: usize = 8 * 1024 * 1024;
+/// Envelopes that a consumer asks for before it knows what they weigh: all that fit, if they weigh 64 KiB each.
+pub const PREFETCH_FIRST: u16 = 128;
 /// Rows that a periodic duty takes at once.
 pub const DUTY_ROWS_MAX: i64 = 1_000;
 /// How long a stopping worker waits for the calls in flight.
@@ -76,3 +90,5 @@ pub const SHUTDOWN_DRAIN_MAX: Duration = Duration::from_secs(30);
 const _: () = assert!(CALL_START_DELAY_MAX.as_secs() + CALL_DURATION_MAX.as_secs() < CLAIM_LEASE.as_secs());
 const _: () = assert!(SLOT_HORIZON_URGENT.as_millis() < CALL_START_DELAY_MAX.as_millis());
 const _: () = assert!(SLOT_LOOKAHEAD.as_millis() < SLOT_DISTRUST.as_millis());
+const _: () = assert!(SLOT_PULL_INTERVAL_MIN.as_millis() < SLOT_REFILL_AT.as_millis());
+const _: () = assert!(SLOT_REFILL_AT.as_millis() < SLOT_LOOKAHEAD.as_millis());

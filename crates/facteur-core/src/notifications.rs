@@ -4,7 +4,7 @@
 //! The texts avoid the French letters that the GSM alphabet lacks (â ê î ô û ç À and typographic quotes): one
 //! of them would more than double what a message costs.
 
-use crate::job::Category;
+use crate::job::{Category, Content};
 
 /// One notification type in one language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +196,33 @@ pub const NOTIFICATIONS: &[Notification] = &[
     ),
 ];
 
+/// The type that holds a password.
+const TRIAL_START: &str = "trial_start";
+/// Variables whose values nobody needs any more once the message has left.
+const SECRET_VARIABLES: [&str; 3] = ["mot_de_passe", "passcode", "password"];
+
+/// The type of that name in that language.
+#[must_use]
+pub fn find(name: &str, language: &str) -> Option<&'static Notification> {
+    NOTIFICATIONS.iter().find(|one| one.name == name && one.language == language)
+}
+
+/// The names of all types, each once.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NOTIFICATIONS.iter().filter(|one| one.language == "fr").map(|one| one.name)
+}
+
+/// Whether a message is forgotten once its job has ended: its text and variables hold a password.
+#[must_use]
+pub fn is_secret(content: &Content) -> bool {
+    match content {
+        Content::Template { name, variables, .. } => {
+            name == TRIAL_START || SECRET_VARIABLES.iter().any(|secret| variables.contains_key(*secret))
+        }
+        Content::Message { .. } | Content::ContentSid { .. } => false,
+    }
+}
+
 const PERSON: &[&str] = &["name"];
 const APPOINTMENT: &[&str] = &["date", "name", "time"];
 
@@ -255,6 +282,22 @@ mod tests {
             let (french, english) = (of("fr"), of("en"));
             assert_eq!((french.required, french.optional), (english.required, english.optional), "{name}");
         }
+    }
+
+    #[test]
+    fn what_holds_a_password_is_secret_under_any_name() {
+        let of = |name: &str, variables: &[&str]| Content::Template {
+            name: name.to_owned(),
+            language: None,
+            variables: variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect(),
+            media_urls: Vec::new(),
+        };
+        assert!(is_secret(&of("trial_start", &[])));
+        assert!(is_secret(&of("mine", &["name", "password"])));
+        assert!(!is_secret(&of("mine", &["name", "link"])));
+        assert_eq!(names().count(), 13);
+        assert_eq!(find("ticket_called", "en").map(|one| one.language), Some("en"));
+        assert_eq!(find("ticket_called", "de"), None);
     }
 
     #[test]

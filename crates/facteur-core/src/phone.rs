@@ -3,7 +3,8 @@
 use std::fmt;
 
 use rlibphonenumber::{
-    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, Region, RegionStr, ValidationError,
+    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, Region, RegionStr,
+    ValidationError,
 };
 
 /// Longest text that is read as a number, in characters: E.164 with generous punctuation.
@@ -169,6 +170,27 @@ impl PhoneNumber {
             .get_region_code()
             .or_else(|| PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code))?;
         (region != Region::World).then(|| Country::of(region))
+    }
+
+    /// What kind of line the number's range is for: `mobile`, `fixed_line`, …; `unknown` for a range that is not
+    /// assigned.
+    #[must_use]
+    pub fn line_type(&self) -> &'static str {
+        let kind = PHONE_NUMBER_UTIL.parse(&self.0, None).map(|number| number.get_type());
+        match kind.unwrap_or(PhoneNumberType::Unknown) {
+            PhoneNumberType::FixedLine => "fixed_line",
+            PhoneNumberType::Mobile => "mobile",
+            PhoneNumberType::FixedLineOrMobile => "fixed_line_or_mobile",
+            PhoneNumberType::TollFree => "toll_free",
+            PhoneNumberType::PremiumRate => "premium_rate",
+            PhoneNumberType::SharedCost => "shared_cost",
+            PhoneNumberType::VoIP => "voip",
+            PhoneNumberType::PersonalNumber => "personal_number",
+            PhoneNumberType::Pager => "pager",
+            PhoneNumberType::UAN => "uan",
+            PhoneNumberType::VoiceMail => "voicemail",
+            PhoneNumberType::Unknown => "unknown",
+        }
     }
 }
 

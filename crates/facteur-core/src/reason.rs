@@ -61,15 +61,21 @@ reason_codes! {
     // The gate says no.
     TemplateUnknown = "template_unknown": "Create the template, or correct its name or language, then requeue.",
     VariableMissing = "variable_missing": "Give every variable that the template names.",
+    IntegrationMissing = "integration_missing":
+        "Add an integration for the tenant and channel (`facteur integrations add`), then requeue.",
     SenderMissing = "sender_missing": "Configure a default sender for the channel, or name one in `from`.",
     SenderForeign = "sender_foreign": "This sender belongs to another tenant.",
     SenderChannel = "sender_channel": "Use a sender of the message's channel.",
+    CountryNotAllowed = "country_not_allowed": "The tenant does not send to this country: allow it (`facteur tenants set`), then requeue.",
+    WindowClosed = "window_closed": "WhatsApp takes free text only within 24 hours of the contact's last message: send a template (content_sid).",
+    BudgetExceeded = "budget_exceeded": "The tenant's segments of this day are spent; goes on at its midnight, or when the budget is raised.",
     Canceled = "canceled": "Somebody cancelled it before it left.",
     Suppressed = "suppressed": "The recipient opted out; only they can opt in again (START).",
     Expired = "expired": "The message was not wanted any more; nothing to do.",
     // Waiting.
     Enqueued = "enqueued": "It was accepted; the next free worker takes it.",
     Scheduled = "scheduled": "Waits for its send_at.",
+    QuietHours = "quiet_hours": "Marketing waits for the day where its recipient is; goes on by itself.",
     OtherLane = "other_lane": "Its category does not travel in the lane that was asked for; it was moved.",
     Paused = "paused": "An admin paused it; `facteur pause list` says who and why.",
     Resumed = "resumed": "What kept it back has ended; its turn comes by itself.",

@@ -46,6 +46,8 @@ impl ReceiptSource {
 /// One thing that Twilio told about one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
+    /// The account at Twilio that told, by its SID.
+    pub account: String,
     /// The job.
     pub job_id: JobId,
     /// Which of its attempts; at least 1.
@@ -166,6 +168,7 @@ mod tests {
 
     fn receipt(word: &str, code: Option<u32>) -> Receipt {
         Receipt {
+            account: "AC1".to_owned(),
             job_id: JobId(Uuid::nil()),
             attempt: AttemptNumber(1),
             sid: MessageSid::parse("SM00000000000000000000000000000001").unwrap(),

@@ -74,6 +74,15 @@ impl Policies {
     }
 }
 
+/// How the evidence about uncertain messages is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvidenceRules {
+    /// How long is searched before the policy decides.
+    pub grace: Duration,
+    /// What is done when nobody knows.
+    pub policies: Policies,
+}
+
 /// When the call was under way: from its start to its end or, after a lost lease, as far as it may have been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {

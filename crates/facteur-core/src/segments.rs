@@ -73,6 +73,19 @@ pub fn count(text: &str) -> SegmentCount {
     SegmentCount { encoding, units, segments }
 }
 
+/// The characters that the GSM alphabet lacks, each once, in the order in which they come. A single one makes the whole
+/// text UCS-2.
+#[must_use]
+pub fn outside_gsm(text: &str) -> Vec<char> {
+    let mut found = Vec::new();
+    for char in text.chars().filter(|char| gsm_septets(*char).is_none()) {
+        if !found.contains(&char) {
+            found.push(char);
+        }
+    }
+    found
+}
+
 /// What a message costs at the limiter: a WhatsApp message or an MMS one, an SMS its segments, at least one.
 #[must_use]
 pub fn cost(channel: Channel, text: &str) -> u32 {

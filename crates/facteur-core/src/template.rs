@@ -113,11 +113,17 @@ impl Template {
         if !names.is_empty() {
             return Err(TemplateError::Missing { names });
         }
-        let pieces = self.0.iter().map(|part| match part {
-            Part::Text(text) => text.as_str(),
-            Part::Placeholder(name) => values.get(name).map_or("", String::as_str),
-        });
-        Ok(pieces.collect())
+        Ok(self.render_leaving_gaps(values))
+    }
+
+    /// As [`Template::render`], for a person to look at: placeholders without a value stay as they are.
+    #[must_use]
+    pub fn render_leaving_gaps(&self, values: &BTreeMap<String, String>) -> String {
+        let piece = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Placeholder(name) => values.get(name).cloned().unwrap_or_else(|| format!("{{{{{name}}}}}")),
+        };
+        self.0.iter().map(piece).collect()
     }
 }
 

@@ -55,6 +55,15 @@ pub fn classify(error: tokio_postgres::Error) -> BatchFailure {
         ));
     }
     // These classes speak about the server or the schema, never about values.
+    if class == "42" {
+        // It is tried again all the same: a migration that is under way may make it right.
+        tracing::error!(
+            sqlstate = code,
+            error = answer.message(),
+            "Postgres does not understand a statement: the schema is another release's (run `facteur migrate`) or rights \
+             are missing; it is tried again, and nothing that needs it goes on"
+        );
+    }
     let is_harmless = matches!(class, "08" | "40" | "42" | "53" | "55" | "57");
     let message = if is_harmless { format!(": {}", answer.message()) } else { String::new() };
     BatchFailure::Unavailable(format!("Postgres failed (SQLSTATE {code}){message}"))

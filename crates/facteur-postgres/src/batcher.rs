@@ -17,6 +17,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_core::limits::BATCH_BYTES_MAX;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinSet};
 use tokio::time::timeout;
@@ -42,6 +43,12 @@ pub trait BatchOperation: Send + Sync + 'static {
 
     /// The key of an item.
     fn key(item: &Self::Item) -> Self::Key;
+
+    /// Bytes of an item, where they can be many: a batch takes no more of them than [`BATCH_BYTES_MAX`], but always
+    /// one item.
+    fn bytes(_item: &Self::Item) -> usize {
+        0
+    }
 
     /// Executes all items or none; the answers are in the order of the items.
     fn execute(
@@ -177,13 +184,18 @@ impl<O: BatchOperation> Gatherer<O> {
     }
 
     /// Starts a batch of what waits longest; an item whose key is in flight stays where it is, and so does
-    /// whatever comes after it under the same key. Returns whether there was one to start.
+    /// whatever comes after it under the same key, or after the first that is too large for this batch. Returns
+    /// whether there was one to start.
     fn start_batch(&mut self) -> bool {
         let (mut keys, mut items, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         let mut left = VecDeque::new();
+        let (mut bytes, mut is_full) = (0, false);
         for submission in mem::take(&mut self.waiting) {
-            let key = O::key(&submission.item);
-            if items.len() < self.config.items_max && self.in_flight.insert(key.clone()) {
+            let (key, more) = (O::key(&submission.item), O::bytes(&submission.item));
+            let fits = items.is_empty() || bytes + more <= BATCH_BYTES_MAX;
+            is_full |= items.len() >= self.config.items_max || !fits;
+            if !is_full && self.in_flight.insert(key.clone()) {
+                bytes += more;
                 keys.push(key);
                 items.push(submission.item);
                 answers.push(submission.answer);

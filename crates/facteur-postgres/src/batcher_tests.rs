@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 
-use super::{BatchOperation, Batcher, BatcherConfig, SubmitError};
+use super::{BATCH_BYTES_MAX, BatchOperation, Batcher, BatcherConfig, SubmitError};
 use crate::batch_error::BatchFailure;
 
 /// What happens to one execution.
@@ -30,6 +30,7 @@ struct Item {
     key: u8,
     token: usize,
     is_bad: bool,
+    bytes: usize,
 }
 
 /// What the operation has written: a number for each token, drawn once.
@@ -38,7 +39,9 @@ struct Table {
     numbers: HashMap<usize, usize>,
     order: Vec<usize>,
     open_keys: HashSet<u8>,
+    /// Of each batch: items, and bytes.
     sizes: Vec<usize>,
+    weights: Vec<usize>,
     faults: Vec<Fault>,
 }
 
@@ -74,6 +77,10 @@ impl BatchOperation for InMemory {
         item.key
     }
 
+    fn bytes(item: &Item) -> usize {
+        item.bytes
+    }
+
     async fn execute(&self, items: &[Item]) -> Result<Vec<(usize, usize)>, BatchFailure> {
         let (_open, fault) = {
             let mut table = self.0.lock().unwrap();
@@ -81,6 +88,7 @@ impl BatchOperation for InMemory {
                 assert!(table.open_keys.insert(item.key), "key {} is twice in flight", item.key);
             }
             table.sizes.push(items.len());
+            table.weights.push(items.iter().map(|item| item.bytes).sum());
             let fault = table.faults.pop().unwrap_or(Fault::None);
             (OpenKeys(self.clone(), items.iter().map(|item| item.key).collect()), fault)
         };
@@ -152,7 +160,9 @@ proptest! {
     /// each caller that stays gets its own answer; each bad item fails, and it alone.
     #[test]
     fn every_item_is_executed_once_and_answered_for_itself(
-        plan in proptest::collection::vec((0u8..6, prop::bool::weighted(0.1), prop::bool::weighted(0.2)), 1..32),
+        plan in proptest::collection::vec(
+            (0u8..6, prop::bool::weighted(0.1), prop::bool::weighted(0.2), 0..BATCH_BYTES_MAX), 1..32
+        ),
         faults in proptest::collection::vec(fault(), 0..40),
         items_max in 4usize..9,
         batches_in_flight in 1usize..4,
@@ -161,8 +171,8 @@ proptest! {
         let outcomes = in_virtual_time(async {
             let batcher = Batcher::start(operation.clone(), config(items_max, batches_in_flight));
             let mut stayed = Vec::new();
-            for (token, &(key, is_bad, leaves)) in plan.iter().enumerate() {
-                let item = Item { key, token, is_bad };
+            for (token, &(key, is_bad, leaves, bytes)) in plan.iter().enumerate() {
+                let item = Item { key, token, is_bad, bytes };
                 if leaves {
                     submit_and_leave(&batcher, item).await;
                 } else {
@@ -181,7 +191,7 @@ proptest! {
             outcomes
         });
         let table = operation.0.lock().unwrap();
-        for (token, &(_, is_bad, leaves)) in plan.iter().enumerate() {
+        for (token, &(_, is_bad, leaves, _)) in plan.iter().enumerate() {
             prop_assert_eq!(table.numbers.contains_key(&token), !is_bad, "token {}", token);
             match outcomes.get(&token) {
                 None => prop_assert!(leaves),
@@ -197,11 +207,12 @@ proptest! {
             prop_assert!(of_key.is_sorted(), "key {} was executed in the order {:?}", key, of_key);
         }
         prop_assert!(table.sizes.iter().all(|size| *size <= items_max));
+        prop_assert!(table.weights.iter().all(|bytes| *bytes <= BATCH_BYTES_MAX));
     }
 }
 
 fn good(key: u8) -> Item {
-    Item { key, token: usize::from(key), is_bad: false }
+    Item { key, token: usize::from(key), is_bad: false, bytes: 1_000 }
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,6 +229,18 @@ async fn an_idle_batcher_executes_at_once_and_a_busy_one_gathers() {
     assert!(first.await.unwrap().is_ok() && others.iter().all(Result::is_ok));
     assert_eq!(operation.0.lock().unwrap().sizes, [1, 100]);
     assert_eq!(operation.0.lock().unwrap().order, (0..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_items_travel_few_at_a_time_and_the_largest_alone() {
+    let operation = InMemory::default();
+    let batcher = Batcher::start(operation.clone(), config(256, 1));
+    let large = |key: u8| Item { bytes: BATCH_BYTES_MAX / 8, ..good(key) };
+    let too_large = Item { bytes: BATCH_BYTES_MAX * 2, ..good(16) };
+    let items = (0..16).map(large).chain([too_large, good(17)]);
+    let answers = join_all(items.map(|item| batcher.submit(item))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(operation.0.lock().unwrap().sizes, [8, 8, 1, 1]);
 }
 
 #[tokio::test(start_paused = true)]

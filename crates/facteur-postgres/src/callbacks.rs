@@ -27,19 +27,22 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Each table is reached by its key alone, as in the record (see there). All parts take their rows from `locked`, so that jobs are locked before anything else, in id order, as records do.
 ///
 /// `replaces` and `allowed` are lists: the statuses that this one replaces, and the job's states that it may end.
-/// An attempt that is not the job's last one can't fail the job while a later one may still succeed. `$16` is the
-/// account whose callbacks prove that callbacks reach us. Where our own record is missing, the claim's instant stands
+/// An attempt that is not the job's last one can't fail the job while a later one may still succeed. A tenant's own
+/// account tells of nobody else's messages: its token is that tenant's. Its callbacks prove that callbacks reach us. Where our own record is missing, the claim's instant stands
 /// for the start of the attempt, as the job or the search has it, or else the job's creation: a proof must not pretend
 /// to be younger than it is, and the next one reads what this one wrote. An end that is no news ends the wait for the
 /// receipt all the same: whoever asks for it would be told that for ever.
 const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::text[], $5::text[], \
          $6::int4[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::bool[], \
-         $14::bool[], $15::float8[]) \
+         $14::bool[], $15::float8[], $16::text[]) \
          AS i(id, number, sid, word, twilio_status, code, source, replaces, status, allowed, reason, sentence, \
-              is_end, suppress, rest_s)), \
-     locked AS (SELECT j.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
+              is_end, suppress, rest_s, account)), \
+     locked AS (SELECT j.* FROM (SELECT id, number, account FROM input ORDER BY id) i CROSS JOIN LATERAL \
          (SELECT id, status AS was, attempt, claim_token, tenant, updated_at, created_at \
-          FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
+          FROM facteur.jobs k WHERE id = i.id AND ((SELECT count(*) FROM facteur.accounts a \
+              WHERE a.sid = i.account AND a.tenant <> k.tenant) = 0 OR k.account = i.account \
+              OR (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number \
+                  AND a.account = i.account) > 0) FOR UPDATE) j), \
      fresh AS (INSERT INTO facteur.status_events (job_id, attempt, sid, twilio_status, code, source) \
          SELECT i.id, i.number, i.sid, i.word, i.code, i.source FROM input i JOIN locked USING (id) \
          ON CONFLICT DO NOTHING RETURNING job_id AS id), \
@@ -52,10 +55,11 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
          LEFT JOIN LATERAL (SELECT sid, started_at FROM facteur.attempts \
              WHERE job_id = i.id AND number = i.number LIMIT 1) a ON true), \
      attempted AS (INSERT INTO facteur.attempts AS a (job_id, number, claim_token, started_at, duration_ms, outcome, \
-             code, sid, twilio_status, next_status, reason) \
+             code, sid, twilio_status, next_status, reason, account) \
          SELECT id, number, coalesce(claim_token, gen_random_uuid()), since, 0, 'accepted', nullif(code, 0), sid, \
-                twilio_status, status, reason FROM known \
+                twilio_status, status, reason, account FROM known \
          ON CONFLICT (job_id, number) DO UPDATE SET sid = coalesce(a.sid, excluded.sid), \
+             account = coalesce(a.account, excluded.account), \
              code = CASE WHEN a.twilio_status IS NULL OR a.twilio_status = ANY (SELECT unnest(string_to_array(k.replaces, ' ')) \
                              FROM known k WHERE k.id = excluded.job_id) \
                          THEN coalesce(excluded.code, a.code) ELSE a.code END, \
@@ -89,7 +93,8 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
              (SELECT tenant, recipient, sender FROM facteur.messages WHERE id = n.id LIMIT 1) m \
          WHERE n.suppress ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING), \
      proven AS (INSERT INTO facteur.webhook_proofs AS p (account, attempt_started_at) \
-         SELECT $16::text, max(coalesce(started_at, since)) FROM news WHERE source = 'callback' HAVING count(*) > 0 \
+         SELECT account, max(coalesce(started_at, since)) FROM news WHERE source = 'callback' GROUP BY account \
+         ORDER BY account \
          ON CONFLICT (account) DO UPDATE SET received_at = clock_timestamp(), \
              attempt_started_at = greatest(p.attempt_started_at, excluded.attempt_started_at)), \
      throttled AS (INSERT INTO facteur.breakers AS b (scope, key, state, reason, sentence, retry_at) \
@@ -136,15 +141,15 @@ pub struct Callbacks {
 }
 
 impl Callbacks {
-    /// Opens the port over a pool, for one account at Twilio (its SID).
+    /// Opens the port over a pool.
     #[must_use]
-    pub fn start(database: Database, account: impl Into<String>) -> Self {
+    pub fn start(database: Database) -> Self {
         let config = BatcherConfig {
             items_max: BATCH_ITEMS_MAX,
             batches_in_flight: 2,
             attempt_timeout: STATEMENT_TIMEOUT,
         };
-        Self { receipts: Batcher::start(ApplyOperation { database, account: account.into() }, config) }
+        Self { receipts: Batcher::start(ApplyOperation { database }, config) }
     }
 
     /// Applies a receipt. Waits as long as the database is away; a caller that gives up leaves it to be applied later.
@@ -165,7 +170,6 @@ impl Callbacks {
 /// Applies in batches.
 struct ApplyOperation {
     database: Database,
-    account: String,
 }
 
 impl BatchOperation for ApplyOperation {
@@ -181,9 +185,7 @@ impl BatchOperation for ApplyOperation {
         let client = self.database.client().await?;
         let statement = client.prepare_cached(APPLY).await.map_err(classify)?;
         let columns = Columns::of(items);
-        let mut parameters = columns.parameters();
-        parameters.push(&self.account);
-        let rows = client.query(&statement, &parameters).await.map_err(classify)?;
+        let rows = client.query(&statement, &columns.parameters()).await.map_err(classify)?;
         let found = by_id(&rows);
         let doubles = doubles(&client, &rows).await?;
         let answer = |item: &Receipt| match found.get(&item.job_id.0) {
@@ -225,6 +227,7 @@ struct Columns<'a> {
     are_ends: Vec<bool>,
     suppress: Vec<bool>,
     rests_s: Vec<Option<f64>>,
+    accounts: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
@@ -258,6 +261,7 @@ impl<'a> Columns<'a> {
                 .collect(),
             suppress: items.iter().map(Receipt::suppresses).collect(),
             rests_s: items.iter().map(|item| item.throttle().map(|rest| rest.as_secs_f64())).collect(),
+            accounts: items.iter().map(|item| item.account.as_str()).collect(),
         }
     }
 
@@ -278,6 +282,7 @@ impl<'a> Columns<'a> {
             &self.are_ends,
             &self.suppress,
             &self.rests_s,
+            &self.accounts,
         ]
     }
 }

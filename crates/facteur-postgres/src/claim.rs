@@ -1,10 +1,13 @@
 //! The claim: one statement decides who makes the next attempt of a job, in database time.
 //!
 //! A job that is new gets its row by the claim itself. A repeated request with the same token gets the same
-//! answer, so a commit whose reply was lost is resolved by asking again.
+//! answer, so a commit whose reply was lost is resolved by asking again. Jobs of a tenant that has a budget are claimed
+//! and counted in one transaction (`budgets.rs`); all others cost one statement.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use facteur_core::Timestamp;
 use facteur_core::hold::{Hold, Scope};
 use facteur_core::ids::{AttemptNumber, JobId, Turn};
@@ -16,6 +19,7 @@ use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
+use crate::budgets;
 use crate::pool::{Client, Database};
 use crate::rows::{JobColumns, by_id, job_input, store_messages};
 
@@ -29,7 +33,7 @@ macro_rules! paused {
 
 /// What of the row's job is paused, the most specific first, in the order of `directory.rs`.
 macro_rules! held {
-    ($bulk:literal, $sender:literal, $row:literal, $account:literal) => {
+    ($bulk:literal, $sender:literal, $row:literal, $via:literal) => {
         concat!(
             "CASE WHEN scopes IS NULL THEN NULL WHEN scopes ? ('bulk:' || ",
             $bulk,
@@ -48,17 +52,21 @@ macro_rules! held {
             ".lane) THEN 'lane:' || ",
             $row,
             ".lane WHEN scopes ? ('integration:' || ",
-            $account,
-            "::text) THEN 'integration:' || ",
-            $account,
-            "::text END AS held"
+            $via,
+            ".integration::text) THEN 'integration:' || ",
+            $via,
+            ".integration::text WHEN scopes ? ('integration:' || ",
+            $via,
+            ".account) THEN 'integration:' || ",
+            $via,
+            ".account END AS held"
         )
     };
 }
 
 /// A job that is held gets no row here: it is settled into its line. One that has a row is judged by [`CLAIM_KNOWN`].
 const CLAIM_NEW: &str = concat!(
-    job_input!("$18::uuid[]", "token"),
+    job_input!("$18::uuid[], $20::text[], $21::uuid[]", "token, account, integration"),
     ", ",
     paused!(),
     ", judged AS (SELECT i.*, CASE \
@@ -69,13 +77,13 @@ const CLAIM_NEW: &str = concat!(
                       AND s.sender IN ('', i.sender)) THEN 'suppressed' \
          WHEN i.held IS NOT NULL THEN 'held' \
          ELSE 'sending' END AS status FROM (SELECT i.*, ",
-    held!("i.bulk_id", "i.sender", "i", "$20"),
+    held!("i.bulk_id", "i.sender", "i", "i"),
     " FROM input i CROSS JOIN paused) i), \
      inserted AS (INSERT INTO facteur.jobs \
-         (id, fingerprint, tenant, lane, status, reason, turn, attempt, due_at, claim_token, deadline) \
+         (id, fingerprint, tenant, lane, status, reason, turn, attempt, due_at, claim_token, account, deadline) \
          SELECT id, fingerprint, tenant, lane, status, status, turn, (status = 'sending')::int4, \
                 CASE WHEN status = 'sending' THEN clock_timestamp() + $19::float8 * interval '1 second' END, \
-                token, deadline \
+                token, account, deadline \
          FROM judged WHERE status <> 'held' ORDER BY id ON CONFLICT (id) DO NOTHING \
          RETURNING id, status, deadline), \
      stored AS (",
@@ -90,11 +98,12 @@ const CLAIM_NEW: &str = concat!(
 /// parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the one
 /// update that finds its rows by key whatever the plan.
 const CLAIM_KNOWN: &str = concat!(
-    "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[]) \
-         AS i(id, fingerprint, turn, token)), ",
+    "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[], $7::text[], \
+         $8::uuid[]) AS i(id, fingerprint, turn, token, account, integration)), ",
     paused!(),
     ", locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
-                       j.lane, j.fingerprint, j.claim_token, i.token, \
+                       j.lane, j.fingerprint, j.claim_token, j.counted_on, i.token, \
+                       i.account, i.integration, \
                        j.fingerprint IN (i.fingerprint, '') AS is_same, i.turn AS envelope_turn \
          FROM (SELECT * FROM input ORDER BY id) i CROSS JOIN LATERAL \
              (SELECT * FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
@@ -113,22 +122,24 @@ const CLAIM_KNOWN: &str = concat!(
              WHEN l.held IS NOT NULL THEN 'held' \
              ELSE 'yours' END AS verdict \
          FROM (SELECT l.*, m.text, m.recipient, m.sender, m.bulk_id, ",
-    held!("m.bulk_id", "m.sender", "l", "$7"),
+    held!("m.bulk_id", "m.sender", "l", "l"),
     " FROM locked l LEFT JOIN LATERAL \
              (SELECT text, recipient, sender, bulk_id FROM facteur.messages WHERE id = l.id LIMIT 1) m ON true \
          CROSS JOIN paused) l), \
      moved AS (INSERT INTO facteur.jobs \
-             (id, fingerprint, tenant, lane, deadline, status, reason, attempt, claim_token, due_at) \
-         SELECT id, fingerprint, tenant, lane, deadline, next, next, attempt + (verdict = 'yours')::int4, token, \
+             (id, fingerprint, tenant, lane, deadline, status, reason, attempt, claim_token, account, due_at) \
+         SELECT id, fingerprint, tenant, lane, deadline, next, next, attempt + (verdict = 'yours')::int4, token, account, \
                 CASE WHEN next = 'sending' THEN clock_timestamp() + $6::float8 * interval '1 second' END \
          FROM judged CROSS JOIN LATERAL \
              (SELECT CASE WHEN verdict IN ('yours', 'again') THEN 'sending' ELSE verdict END AS next) n \
          WHERE verdict IN ('yours', 'again', 'expired', 'suppressed', 'canceled') \
          ON CONFLICT (id) DO UPDATE SET status = excluded.status, reason = excluded.reason, sentence = NULL, \
              not_before = NULL, waits_for = NULL, updated_at = clock_timestamp(), \
-             attempt = excluded.attempt, claim_token = excluded.claim_token, due_at = excluded.due_at) \
+             attempt = excluded.attempt, claim_token = excluded.claim_token, account = excluded.account, \
+             due_at = excluded.due_at) \
      SELECT id, verdict, held, status, turn, attempt + (verdict = 'yours')::int4 AS attempt, failures, parks, deadline, \
-            text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s FROM judged"
+            text, extract(epoch FROM not_before - clock_timestamp())::float8 AS wait_s, \
+            counted_on IS NOT NULL OR verdict <> 'yours' AS is_counted FROM judged"
 );
 
 /// Undoes a claim that made no call, if it is still ours: the attempt number is given back.
@@ -140,8 +151,6 @@ const RELEASE: &str = "UPDATE facteur.jobs SET status = 'waiting', reason = $3, 
 /// Claims in batches.
 pub(crate) struct ClaimOperation {
     pub(crate) database: Database,
-    /// The account at Twilio that the calls go to.
-    pub(crate) account: String,
 }
 
 impl BatchOperation for ClaimOperation {
@@ -153,98 +162,159 @@ impl BatchOperation for ClaimOperation {
         item.row.id
     }
 
+    fn bytes(item: &ClaimRequest) -> usize {
+        item.row.document.len()
+    }
+
     async fn execute(&self, items: &[ClaimRequest]) -> Result<Vec<Claim>, BatchFailure> {
-        let client = self.database.client().await?;
-        let mut answers: Vec<Option<Claim>> = vec![None; items.len()];
-        let (mut unseen, mut known): (Vec<usize>, Vec<usize>) =
-            (0..items.len()).partition(|&index| items[index].row.turn == Turn::default());
-        // A row can appear between the two statements (another worker's claim): then each looks once more.
-        for _ in 0..3 {
-            known.extend(claim_new(&client, &self.account, items, unseen, &mut answers).await?);
-            unseen = claim_known(&client, &self.account, items, known, &mut answers).await?;
-            known = Vec::new();
-            if unseen.is_empty() {
-                break;
-            }
+        let mut client = self.database.client().await?;
+        let mut batch = Batch { items, answers: vec![None; items.len()], uncounted: Vec::new() };
+        let (counted, free): (Vec<usize>, Vec<usize>) =
+            (0..items.len()).partition(|&index| items[index].is_budgeted);
+        batch.claim(&client, free).await?;
+        if !counted.is_empty() {
+            batch.uncounted.clear();
+            let transaction = client.transaction().await.map_err(classify)?;
+            batch.claim(&transaction, counted).await?;
+            let granted: Vec<&JobRow> = batch.uncounted.iter().map(|&index| &items[index].row).collect();
+            let beyond = budgets::count(&transaction, &granted).await?;
+            transaction.commit().await.map_err(classify)?;
+            batch.hold_back(&beyond);
         }
-        let answers: Option<Vec<Claim>> = answers.into_iter().collect();
+        let answers: Option<Vec<Claim>> = batch.answers.into_iter().collect();
         answers
             .ok_or_else(|| BatchFailure::Unavailable("rows changed hands while they were claimed".to_owned()))
     }
 }
 
-/// Returns the indices of the jobs that have a row already.
-async fn claim_new(
-    client: &Client,
-    account: &str,
-    items: &[ClaimRequest],
-    indices: Vec<usize>,
-    answers: &mut [Option<Claim>],
-) -> Result<Vec<usize>, BatchFailure> {
-    if indices.is_empty() {
-        return Ok(Vec::new());
-    }
-    let columns = JobColumns::of(indices.iter().map(|&index| &items[index].row));
-    let tokens: Vec<Uuid> = indices.iter().map(|&index| items[index].token.0).collect();
-    let lease_s = CLAIM_LEASE.as_secs_f64();
-    let mut parameters = columns.parameters();
-    parameters.extend([&tokens as &(dyn tokio_postgres::types::ToSql + Sync), &lease_s, &account]);
-    let statement = client.prepare_cached(CLAIM_NEW).await.map_err(classify)?;
-    let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-    let found = by_id(&rows);
-    let mut left = Vec::new();
-    for index in indices {
-        let Some(row) = found.get(&items[index].row.id.0) else {
-            left.push(index);
-            continue;
-        };
-        let held = row.get::<_, Option<&str>>("held");
-        answers[index] = Some(match (held, status(row)) {
-            (Some(scope), _) => Claim::Held(hold(scope, &items[index].row)),
-            (None, Status::Sending) => Claim::Yours(Attempt {
-                number: AttemptNumber(1),
-                failures: 0,
-                parks: 0,
-                deadline: row.get("deadline"),
-                text: None,
-            }),
-            (None, ended) => Claim::Ended(ended),
-        });
-    }
-    Ok(left)
+/// The claims of one batch, and what was answered so far.
+struct Batch<'a> {
+    items: &'a [ClaimRequest],
+    answers: Vec<Option<Claim>>,
+    /// Those that were granted and whose segments no budget has counted yet.
+    uncounted: Vec<usize>,
 }
 
-/// Returns the indices of the jobs that have no row.
-async fn claim_known(
-    client: &Client,
-    account: &str,
-    items: &[ClaimRequest],
-    indices: Vec<usize>,
-    answers: &mut [Option<Claim>],
-) -> Result<Vec<usize>, BatchFailure> {
-    if indices.is_empty() {
-        return Ok(Vec::new());
+impl Batch<'_> {
+    /// Claims the jobs of these indices.
+    async fn claim(&mut self, client: &impl GenericClient, indices: Vec<usize>) -> Result<(), BatchFailure> {
+        let (mut unseen, mut known): (Vec<usize>, Vec<usize>) =
+            indices.into_iter().partition(|&index| self.items[index].row.turn == Turn::default());
+        // A row can appear between the two statements (another worker's claim): then each looks once more.
+        for _ in 0..3 {
+            known.extend(self.claim_new(client, unseen).await?);
+            unseen = self.claim_known(client, known).await?;
+            known = Vec::new();
+            if unseen.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
-    let of = |index: &usize| &items[*index];
-    let ids: Vec<Uuid> = indices.iter().map(|index| of(index).row.id.0).collect();
-    let fingerprints: Vec<&[u8]> = indices.iter().map(|index| &of(index).row.fingerprint.0[..]).collect();
-    let turns: Vec<i32> = indices.iter().map(|index| of(index).row.turn.0).collect();
-    let tokens: Vec<Uuid> = indices.iter().map(|index| of(index).token.0).collect();
-    let finals = final_statuses();
-    let lease_s = CLAIM_LEASE.as_secs_f64();
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &account];
-    let statement = client.prepare_cached(CLAIM_KNOWN).await.map_err(classify)?;
-    let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-    let found = by_id(&rows);
-    let mut left = Vec::new();
-    for index in indices {
-        match found.get(&items[index].row.id.0) {
-            Some(row) => answers[index] = Some(verdict(row, &items[index].row)),
-            None => left.push(index),
+
+    /// Those of `jobs` were given back: their tenants' segments are spent.
+    fn hold_back(&mut self, jobs: &HashSet<JobId>) {
+        for (item, answer) in self.items.iter().zip(&mut self.answers) {
+            if jobs.contains(&item.row.id) {
+                *answer = Some(Claim::Held(Hold::Budget(item.row.tenant.clone())));
+            }
         }
     }
-    Ok(left)
+
+    /// Returns the indices of the jobs that have a row already.
+    async fn claim_new(
+        &mut self,
+        client: &impl GenericClient,
+        indices: Vec<usize>,
+    ) -> Result<Vec<usize>, BatchFailure> {
+        if indices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let items = self.items;
+        let columns = JobColumns::of(indices.iter().map(|&index| &items[index].row));
+        let tokens: Vec<Uuid> = indices.iter().map(|&index| items[index].token.0).collect();
+        let lease_s = CLAIM_LEASE.as_secs_f64();
+        let mut parameters = columns.parameters();
+        let (accounts, integrations) = ways(items, &indices);
+        parameters.extend([
+            &tokens as &(dyn tokio_postgres::types::ToSql + Sync),
+            &lease_s,
+            &accounts,
+            &integrations,
+        ]);
+        let statement = client.prepare_cached(CLAIM_NEW).await.map_err(classify)?;
+        let rows = client.query(&statement, &parameters).await.map_err(classify)?;
+        let found = by_id(&rows);
+        let mut left = Vec::new();
+        for index in indices {
+            let Some(row) = found.get(&items[index].row.id.0) else {
+                left.push(index);
+                continue;
+            };
+            let held = row.get::<_, Option<&str>>("held");
+            self.answers[index] = Some(match (held, status(row)) {
+                (Some(scope), _) => Claim::Held(hold(scope, &items[index].row)),
+                (None, Status::Sending) => {
+                    self.uncounted.push(index);
+                    Claim::Yours(Attempt {
+                        number: AttemptNumber(1),
+                        failures: 0,
+                        parks: 0,
+                        deadline: row.get("deadline"),
+                        text: None,
+                    })
+                }
+                (None, ended) => Claim::Ended(ended),
+            });
+        }
+        Ok(left)
+    }
+
+    /// Returns the indices of the jobs that have no row.
+    async fn claim_known(
+        &mut self,
+        client: &impl GenericClient,
+        indices: Vec<usize>,
+    ) -> Result<Vec<usize>, BatchFailure> {
+        if indices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let items = self.items;
+        let of = |index: &usize| &items[*index];
+        let ids: Vec<Uuid> = indices.iter().map(|index| of(index).row.id.0).collect();
+        let fingerprints: Vec<&[u8]> = indices.iter().map(|index| &of(index).row.fingerprint.0[..]).collect();
+        let turns: Vec<i32> = indices.iter().map(|index| of(index).row.turn.0).collect();
+        let tokens: Vec<Uuid> = indices.iter().map(|index| of(index).token.0).collect();
+        let finals = final_statuses();
+        let lease_s = CLAIM_LEASE.as_secs_f64();
+        let (accounts, integrations) = ways(items, &indices);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+            [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &accounts, &integrations];
+        let statement = client.prepare_cached(CLAIM_KNOWN).await.map_err(classify)?;
+        let rows = client.query(&statement, &parameters).await.map_err(classify)?;
+        let found = by_id(&rows);
+        let mut left = Vec::new();
+        for index in indices {
+            let Some(row) = found.get(&items[index].row.id.0) else {
+                left.push(index);
+                continue;
+            };
+            if !row.get::<_, bool>("is_counted") {
+                self.uncounted.push(index);
+            }
+            self.answers[index] = Some(verdict(row, &items[index].row));
+        }
+        Ok(left)
+    }
+}
+
+/// Over which accounts and integrations the calls would go.
+fn ways<'a>(items: &'a [ClaimRequest], indices: &[usize]) -> (Vec<&'a str>, Vec<Option<Uuid>>) {
+    let via = |index: &usize| &items[*index].via;
+    (
+        indices.iter().map(|index| via(index).account.as_str()).collect(),
+        indices.iter().map(|index| via(index).integration).collect(),
+    )
 }
 
 fn verdict(row: &Row, job: &JobRow) -> Claim {

@@ -61,11 +61,13 @@ pub enum LineKind {
     Breaker,
     /// A pause.
     Pause,
+    /// A budget.
+    Budget,
 }
 
 impl LineKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Rate, Self::Breaker, Self::Pause];
+    pub const ALL: [Self; 4] = [Self::Rate, Self::Breaker, Self::Pause, Self::Budget];
 
     /// The word that the keys of its lines begin with.
     #[must_use]
@@ -74,6 +76,7 @@ impl LineKind {
             Self::Rate => "rate",
             Self::Breaker => "breaker",
             Self::Pause => "pause",
+            Self::Budget => "budget",
         }
     }
 }
@@ -105,6 +108,7 @@ fn released_because(hold: &Hold) -> &'static str {
         Hold::Rate(_) => "its sender's rate lets it through",
         Hold::Breaker(_) => "the breaker lets it through",
         Hold::Pause(_) => "the pause has ended",
+        Hold::Budget(_) => "its tenant has segments again",
     }
 }
 

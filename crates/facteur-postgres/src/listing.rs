@@ -1,7 +1,12 @@
 //! Messages as lists show them: what each is, and where it stands now.
 
+mod page;
+
+pub use page::{MessageFilter, MessagePage, page};
+
 use std::fmt;
 
+use facteur_core::ids::MessageSid;
 use facteur_core::phone::PhoneNumber;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
@@ -10,6 +15,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
+use crate::claim::final_statuses;
 use crate::pool::Database;
 
 /// What is read of a message, with where it stands and what its latest attempt told.
@@ -33,6 +39,19 @@ const BY_IDS: &str = summary!(
     "SELECT m.* FROM unnest($1::uuid[]) AS i(id) CROSS JOIN LATERAL \
      (SELECT * FROM facteur.messages WHERE id = i.id AND direction = 'outbound' LIMIT 1) m"
 );
+
+const ENDED: &str = "SELECT j.id FROM unnest($1::uuid[]) AS i(id) CROSS JOIN LATERAL \
+     (SELECT id, status FROM facteur.jobs WHERE id = i.id LIMIT 1) j WHERE j.status = ANY ($2::text[])";
+
+const OF_SID: &str = "SELECT job_id FROM facteur.attempts WHERE sid IS NOT NULL AND sid = $1";
+
+const TENANT_OF: &str = "SELECT tenant FROM facteur.jobs WHERE id = $1";
+
+const TENANT_OF_BULK: &str =
+    "SELECT tenant FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $1 LIMIT 1";
+
+const EVENTS: &str = "SELECT attempt, sid, twilio_status, nullif(code, 0) AS code, source, received_at \
+     FROM facteur.status_events WHERE job_id = $1 ORDER BY received_at LIMIT 200";
 
 /// A message and where it stands.
 #[derive(Clone, PartialEq)]
@@ -119,6 +138,86 @@ pub async fn by_ids(database: &Database, ids: &[Uuid]) -> Result<Vec<MessageSumm
     let statement = client.prepare_cached(BY_IDS).await.map_err(classify)?;
     let rows = client.query(&statement, &[&ids]).await.map_err(classify)?;
     Ok(rows.iter().map(summary).collect())
+}
+
+/// Those of these messages whose work is over: Twilio has them, or never will.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn ended(database: &Database, ids: &[Uuid]) -> Result<Vec<Uuid>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(ENDED).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&ids, &final_statuses()]).await.map_err(classify)?;
+    Ok(rows.iter().map(|row| row.get("id")).collect())
+}
+
+/// The message that Twilio knows under this SID.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn of_sid(database: &Database, sid: &MessageSid) -> Result<Option<Uuid>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(OF_SID).await.map_err(classify)?;
+    let row = client.query_opt(&statement, &[&sid.as_str()]).await.map_err(classify)?;
+    Ok(row.map(|row| row.get("job_id")))
+}
+
+/// Whose job it is; `None` if nobody has seen it.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn tenant_of(database: &Database, id: Uuid) -> Result<Option<String>, BatchFailure> {
+    one_word(database, TENANT_OF, id).await
+}
+
+/// Whose bulk it is; `None` if none of its messages was seen.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn tenant_of_bulk(database: &Database, bulk_id: Uuid) -> Result<Option<String>, BatchFailure> {
+    one_word(database, TENANT_OF_BULK, bulk_id).await
+}
+
+async fn one_word(database: &Database, sql: &str, id: Uuid) -> Result<Option<String>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(sql).await.map_err(classify)?;
+    Ok(client.query_opt(&statement, &[&id]).await.map_err(classify)?.map(|row| row.get(0)))
+}
+
+/// What Twilio told of a message after it had taken it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusEvent {
+    /// Of which attempt.
+    pub attempt: i32,
+    /// Twilio's id of it.
+    pub sid: String,
+    /// Twilio's word.
+    pub twilio_status: String,
+    /// Twilio's error code.
+    pub code: Option<i32>,
+    /// How it was heard: `callback`, `poll` or `list`.
+    pub source: String,
+    /// When.
+    pub received_at: Timestamp,
+}
+
+/// What Twilio told of a message, the first first.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn events(database: &Database, id: Uuid) -> Result<Vec<StatusEvent>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(EVENTS).await.map_err(classify)?;
+    let rows = client.query(&statement, &[&id]).await.map_err(classify)?;
+    let event = |row: &Row| StatusEvent {
+        attempt: row.get("attempt"),
+        sid: row.get("sid"),
+        twilio_status: row.get("twilio_status"),
+        code: row.get("code"),
+        source: row.get("source"),
+        received_at: row.get("received_at"),
+    };
+    Ok(rows.iter().map(event).collect())
 }
 
 fn summary(row: &Row) -> MessageSummary {

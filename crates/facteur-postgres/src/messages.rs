@@ -1,5 +1,7 @@
 //! The story of a job, for whoever asks where it is, and the state of the whole.
 
+mod next;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -249,6 +251,14 @@ pub async fn oldest_waiting(database: &Database) -> Result<BTreeMap<Lane, Durati
     let age =
         |row: &Row| Duration::try_from_secs_f64(row.get::<_, f64>("age_s").max(0.0)).unwrap_or_default();
     Ok(rows.iter().filter_map(|row| Some((Lane::from_name(row.get("lane"))?, age(row)))).collect())
+}
+
+/// Every call that left for Twilio for a message, the first first.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn attempts_of(database: &Database, id: JobId) -> Result<Vec<AttemptFacts>, BatchFailure> {
+    attempts(&database.client().await?, id).await
 }
 
 async fn attempts(client: &Client, id: JobId) -> Result<Vec<AttemptFacts>, BatchFailure> {

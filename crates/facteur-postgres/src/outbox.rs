@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use facteur_core::envelope::Headers;
-use facteur_core::limits::DUTY_ROWS_MAX;
+use facteur_core::lane::Lane;
+use facteur_core::limits::{BATCH_BYTES_MAX, DUTY_ROWS_MAX};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -18,9 +19,12 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Longest wait of a row that could not be published: 2^tries seconds, but no more than this.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(300);
 
-const CLAIM: &str = "WITH picked AS (SELECT id FROM facteur.outbox \
+/// The first row is claimed whatever its size.
+const CLAIM: &str = "WITH locked AS (SELECT id, octet_length(body) AS bytes FROM facteur.outbox \
          WHERE relay = $1 AND (claimed_until IS NULL OR claimed_until <= clock_timestamp()) \
-         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED) \
+         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED), \
+     picked AS (SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM locked) l \
+         WHERE before < $5::int8) \
      UPDATE facteur.outbox o SET claimed_until = clock_timestamp() + $3::float8 * interval '1 second', claim_token = $4 \
      FROM picked WHERE o.id = picked.id \
      RETURNING o.id, o.exchange, o.routing_key, o.message_id, o.kind, o.headers, o.body, o.tries";
@@ -31,6 +35,13 @@ const RETRY_LATER: &str = "UPDATE facteur.outbox SET claim_token = NULL, tries =
          claimed_until = clock_timestamp() \
              + least(2 ^ least(tries + 1, 30), $3::float8) * (0.5 + random()) * interval '1 second' \
      WHERE id = ANY ($1::int8[]) AND claim_token = $2";
+
+/// Ids are given out one after the other, so that no more rows can stand there than lie between the first and the last.
+const SPAN: &str = "SELECT coalesce((SELECT id FROM facteur.outbox ORDER BY id DESC LIMIT 1) \
+         - (SELECT id FROM facteur.outbox ORDER BY id LIMIT 1) + 1, 0) AS span";
+
+const COUNT: &str = "SELECT (SELECT count(*) FROM (SELECT FROM facteur.outbox WHERE relay = r.name LIMIT $2) o) AS rows \
+     FROM unnest($1::text[]) WITH ORDINALITY AS r(name, n) ORDER BY n";
 
 /// One publication.
 #[derive(Clone, PartialEq)]
@@ -86,7 +97,8 @@ impl Outbox {
         Self { database }
     }
 
-    /// Claims up to `limit` (at most 1,000) rows of a relay: a lane's name, or `events`.
+    /// Claims up to `limit` (at most 1,000) rows of a relay: a lane's name, or `events`; fewer if their bodies are
+    /// large, so that no more than about 512 KiB are under way.
     ///
     /// # Errors
     /// The database's, classified.
@@ -95,8 +107,9 @@ impl Outbox {
         let client = self.database.client().await?;
         let statement = client.prepare_cached(CLAIM).await.map_err(classify)?;
         let limit = limit.clamp(1, DUTY_ROWS_MAX);
+        let bytes_max = i64::try_from(BATCH_BYTES_MAX).unwrap_or(i64::MAX);
         let rows = client
-            .query(&statement, &[&relay, &limit, &LEASE.as_secs_f64(), &token])
+            .query(&statement, &[&relay, &limit, &LEASE.as_secs_f64(), &token, &bytes_max])
             .await
             .map_err(classify)?;
         let mut rows: Vec<OutboxRow> = rows.iter().map(outbox_row).collect();
@@ -130,6 +143,32 @@ impl Outbox {
         let client = self.database.client().await?;
         let statement = client.prepare_cached(RETRY_LATER).await.map_err(classify)?;
         client.execute(&statement, &[&ids, &token, &RETRY_DELAY_MAX.as_secs_f64()]).await.map_err(classify)
+    }
+}
+
+impl Outbox {
+    /// Whether at least `most` rows wait to be published; they are counted only if there may be so many.
+    ///
+    /// # Errors
+    /// The database's, classified.
+    pub async fn has_at_least(&self, most: i64) -> Result<bool, BatchFailure> {
+        let client = self.database.client().await?;
+        let statement = client.prepare_cached(SPAN).await.map_err(classify)?;
+        let span: i64 = client.query_one(&statement, &[]).await.map_err(classify)?.get("span");
+        drop(client);
+        Ok(span >= most && self.waiting(most).await?.iter().sum::<i64>() >= most)
+    }
+
+    /// How many rows wait for each lane's relay, in the order of [`Lane::ALL`]; at most `most` are counted of each.
+    ///
+    /// # Errors
+    /// The database's, classified.
+    pub async fn waiting(&self, most: i64) -> Result<Vec<i64>, BatchFailure> {
+        let client = self.database.client().await?;
+        let statement = client.prepare_cached(COUNT).await.map_err(classify)?;
+        let relays: Vec<&str> = Lane::ALL.iter().map(|lane| lane.as_str()).collect();
+        let rows = client.query(&statement, &[&relays, &most]).await.map_err(classify)?;
+        Ok(rows.iter().map(|row| row.get("rows")).collect())
     }
 }
 

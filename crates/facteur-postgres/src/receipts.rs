@@ -105,9 +105,10 @@ const DUE: &str = "WITH due AS (SELECT m.job_id FROM facteur.missing_receipts m 
          SET next_poll_at = clock_timestamp() + $2::float8 * interval '1 second' \
          WHERE m.job_id = ANY (ARRAY(SELECT job_id FROM judged WHERE is_open)) \
          RETURNING m.job_id, m.attempt, m.sid, m.accepted_at) \
-     SELECT c.*, extract(epoch FROM clock_timestamp() - c.accepted_at)::float8 AS age_s, \
+     SELECT c.*, (SELECT account FROM facteur.attempts WHERE job_id = c.job_id AND number = c.attempt) AS account, \
+            extract(epoch FROM clock_timestamp() - c.accepted_at)::float8 AS age_s, \
             (SELECT count(*) FROM judged) AS judged FROM claimed c \
-     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, (SELECT count(*) FROM judged) \
+     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, (SELECT count(*) FROM judged) \
      ORDER BY accepted_at NULLS LAST";
 
 /// A message whose receipt is missing.
@@ -117,6 +118,8 @@ pub struct MissingReceipt {
     pub job_id: JobId,
     /// The attempt that Twilio accepted.
     pub attempt: AttemptNumber,
+    /// The account at Twilio that it went over; `None` if a release sent it that knew of one account.
+    pub account: Option<String>,
     /// Twilio's id of it; `None` if what is stored is none.
     pub sid: Option<MessageSid>,
     /// How long ago it was accepted.
@@ -141,6 +144,7 @@ fn missing(row: &Row) -> Option<MissingReceipt> {
     Some(MissingReceipt {
         job_id: JobId(job_id),
         attempt: AttemptNumber(row.get("attempt")),
+        account: row.get("account"),
         sid: MessageSid::parse(row.get("sid")).ok(),
         // The age of what the future holds is zero.
         age: Duration::try_from_secs_f64(row.get("age_s")).unwrap_or_default(),

@@ -36,6 +36,8 @@ const FINDING_CHARS_MAX: usize = 500;
 pub struct Look {
     /// The job.
     pub id: JobId,
+    /// In the list of which account, by its SID.
+    pub account: String,
     /// To whom.
     pub recipient: Recipient,
     /// When the call was under way.
@@ -49,6 +51,8 @@ pub struct Known {
     pub id: JobId,
     /// Which attempt.
     pub attempt: i32,
+    /// The account that it went over, by its SID.
+    pub account: String,
     /// Whether it is still uncertain; if not, a callback or a late record has answered.
     pub is_open: bool,
     /// To whom.
@@ -156,7 +160,8 @@ pub async fn take(database: &Database) -> Result<Vec<Look>, BatchFailure> {
     let statement = client.prepare_cached(TAKE).await.map_err(classify)?;
     let rows = client.query(&statement, &[&LOOKS_MAX, &LOOK_LEASE.as_secs_f64()]).await.map_err(classify)?;
     let look = |row: &Row| {
-        Some(Look { id: JobId(row.get("job_id")), recipient: recipient(row)?, window: window(row) })
+        let (id, account) = (JobId(row.get("job_id")), row.get("account"));
+        Some(Look { id, account, recipient: recipient(row)?, window: window(row) })
     };
     Ok(rows.iter().filter_map(look).collect())
 }
@@ -326,6 +331,7 @@ fn known_of(row: &Row) -> Option<Known> {
     Some(Known {
         id: JobId(row.get("job_id")),
         attempt,
+        account: row.get("account"),
         is_open: row.get::<_, &str>("status") == Status::Uncertain.as_str()
             && row.get::<_, i32>("job_attempt") == attempt,
         recipient: recipient(row)?,

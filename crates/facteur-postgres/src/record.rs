@@ -33,14 +33,14 @@ use crate::rows::{bury, by_id, open_search};
 /// reached in a way that leaves no choice but its key: from a lateral part that can't be merged (`FOR UPDATE`,
 /// `LIMIT`), by an array, or, in the UPDATE, from a join on three columns, which is taken to give a single row.
 ///
-/// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder; `$21`: the account of the attempts;
+/// `$20`: seconds of grace before the sweeper replaces a wake-up of the ladder; `$21`: the accounts of the attempts;
 /// `$22`: seconds until an uncertain one is looked for; `$23`: the states that may become `sent`.
 const RECORD: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::timestamptz[], \
          $5::int4[], $6::text[], $7::int4[], $8::int4[], $9::text[], $10::text[], $11::text[], $12::text[], \
-         $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[]) \
+         $13::text[], $14::text[], $15::text[], $16::float8[], $17::bool[], $18::bool[], $19::bool[], $21::text[]) \
          AS i(id, token, number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
-              status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress)), \
+              status, reason, field, sentence, delay_s, in_ladder, is_counted, suppress, account)), \
      locked AS (SELECT j.*, j.status AS was, i.token, i.number \
          FROM (SELECT id, token, number FROM input ORDER BY id) i CROSS JOIN LATERAL \
          (SELECT id, status, reason, turn, attempt, claim_token FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
@@ -62,12 +62,12 @@ const RECORD: &str = concat!(
                  AND (SELECT count(a.sid) FROM facteur.attempts a WHERE a.job_id = i.id AND a.number = i.number) = 0)) \
          RETURNING j.id, j.turn, j.tenant, j.lane), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
-             http_status, sid, twilio_status, cause, next_status, reason) \
+             http_status, sid, twilio_status, cause, next_status, reason, account) \
          SELECT i.id, i.number, i.token, i.started_at, i.duration_ms, i.outcome, i.code, i.http_status, i.sid, \
-                i.twilio_status, i.cause, i.status, i.reason FROM input i LEFT JOIN locked l ON l.id = i.id \
+                i.twilio_status, i.cause, i.status, i.reason, i.account FROM input i LEFT JOIN locked l ON l.id = i.id \
          ON CONFLICT (job_id, number) DO UPDATE SET claim_token = excluded.claim_token, \
              started_at = excluded.started_at, duration_ms = excluded.duration_ms, \
-             http_status = excluded.http_status, cause = excluded.cause, \
+             http_status = excluded.http_status, cause = excluded.cause, account = excluded.account, \
              code = coalesce(facteur.attempts.code, excluded.code), \
              sid = coalesce(facteur.attempts.sid, excluded.sid), \
              twilio_status = coalesce(facteur.attempts.twilio_status, excluded.twilio_status), \
@@ -86,7 +86,7 @@ const RECORD: &str = concat!(
     "), \
      opened AS (",
     open_search!(
-        "SELECT i.id, i.number, $21::text, s.recipient, i.started_at, \
+        "SELECT i.id, i.number, i.account, s.recipient, i.started_at, \
                 i.started_at + i.duration_ms * interval '1 millisecond', \
                 clock_timestamp() + $22::float8 * interval '1 second' \
          FROM input i JOIN moved m USING (id) JOIN facteur.messages s USING (id) WHERE i.status = 'uncertain'"
@@ -113,8 +113,6 @@ const DOUBLES: &str = "SELECT job_id FROM facteur.attempts WHERE job_id = ANY ($
 /// Records in batches.
 pub(crate) struct RecordOperation {
     pub(crate) database: Database,
-    /// The account at Twilio that the calls are made to.
-    pub(crate) account: String,
 }
 
 impl BatchOperation for RecordOperation {
@@ -135,7 +133,8 @@ impl BatchOperation for RecordOperation {
         let first_look_s = FIRST_LOOK.as_secs_f64();
         let may_be_sent: Vec<&str> =
             Status::allowed_from(Status::Sent).into_iter().map(Status::as_str).collect();
-        parameters.extend([&grace_s as &(dyn ToSql + Sync), &self.account, &first_look_s, &may_be_sent]);
+        let accounts: Vec<&str> = items.iter().map(|item| item.account.as_str()).collect();
+        parameters.extend([&grace_s as &(dyn ToSql + Sync), &accounts, &first_look_s, &may_be_sent]);
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
         let found = by_id(&rows);
         let turn_of = |item: &Record| found.get(&item.id.0).and_then(|row| row.get::<_, Option<i32>>("turn"));

@@ -1,6 +1,8 @@
 //! Rates and owners of senders, and the weights of tenants: what an admin changes while workers run. Workers read
 //! them through the directory, within a second.
 
+mod owners;
+
 use std::time::Duration;
 
 use facteur_core::Timestamp;
@@ -8,11 +10,13 @@ use facteur_core::gcra::Rate;
 use facteur_core::ids::Tenant;
 use facteur_core::sender::Sender;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::lines::COUNT_MAX;
 use crate::pool::Database;
 use crate::words::{ACTOR_CHARS_MAX, check_words};
+pub use owners::{SenderError, SenderPatch, SenderPool, delete_pool, pools, put, put_pool};
 
 /// Most senders, and most tenants, of one list.
 const LISTED_MAX: i64 = 1_000;
@@ -25,19 +29,23 @@ const SET_RATE: &str = "INSERT INTO facteur.senders (address, rate, changed_by) 
 const CLEAR_RATE: &str = "UPDATE facteur.senders SET rate = NULL, changed_by = $2, updated_at = clock_timestamp() \
      WHERE address = $1 AND rate IS NOT NULL";
 
-const SET_TENANT: &str = "INSERT INTO facteur.senders (address, tenant) VALUES ($1, $2) \
-     ON CONFLICT (address) DO UPDATE SET tenant = excluded.tenant, updated_at = clock_timestamp()";
+/// Over its integration and in its pool it was for another tenant.
+const SET_TENANT: &str = "INSERT INTO facteur.senders AS s (address, tenant) VALUES ($1, $2) \
+     ON CONFLICT (address) DO UPDATE SET tenant = excluded.tenant, updated_at = clock_timestamp(), \
+         integration_id = CASE WHEN s.tenant = excluded.tenant THEN s.integration_id END, \
+         pool = CASE WHEN s.tenant = excluded.tenant THEN s.pool END";
 
 const SET_WEIGHT: &str = "INSERT INTO facteur.tenants (slug, weight, changed_by) VALUES ($1, $2, $3) \
      ON CONFLICT (slug) DO UPDATE SET weight = excluded.weight, changed_by = excluded.changed_by, \
          updated_at = clock_timestamp()";
 
 /// Senders with a row of their own, and those whose clock a worker has moved.
-const LIST: &str = "SELECT address, s.tenant, s.rate, s.changed_by, \
+const LIST: &str = "SELECT address, s.tenant, s.rate, s.integration_id, s.pool, s.changed_by, \
          CASE WHEN s.address IS NOT NULL THEN s.updated_at END AS changed_at, \
          greatest(extract(epoch FROM r.tat - clock_timestamp())::float8, 0) AS ahead_s, \
          (SELECT count(*) FROM (SELECT FROM facteur.jobs j WHERE j.waits_for = 'rate:' || address LIMIT $2) AS n) AS waiting \
-     FROM (SELECT address FROM facteur.senders UNION SELECT sender FROM facteur.rate_slots ORDER BY 1 LIMIT $1) AS a \
+     FROM (SELECT address FROM facteur.senders WHERE $3::text IS NULL OR tenant = $3 \
+           UNION SELECT sender FROM facteur.rate_slots WHERE $3::text IS NULL ORDER BY 1 LIMIT $1) AS a \
      LEFT JOIN facteur.senders s USING (address) LEFT JOIN facteur.rate_slots r ON r.sender = address ORDER BY address";
 
 const LIST_WEIGHTS: &str =
@@ -52,6 +60,10 @@ pub struct SenderLimit {
     pub tenant: Option<String>,
     /// Its own rate; `None` if the configured default counts.
     pub rate: Option<Rate>,
+    /// Over which integration it sends, if that is not left to its tenant's default.
+    pub integration: Option<Uuid>,
+    /// The pool that it stands in.
+    pub pool: Option<String>,
     /// Who changed it last, if that was not done in SQL.
     pub changed_by: Option<String>,
     /// When it was changed last; `None` if it has no row of its own.
@@ -135,19 +147,23 @@ pub async fn set_weight(
     Ok(())
 }
 
-/// Senders that have a limit of their own or were limited by the default, by address; at most 1,000.
+/// Senders of a tenant, or all that have a limit or an owner of their own or were limited by the default, by address; at
+/// most 1,000.
 ///
 /// # Errors
 /// The database's, classified.
-pub async fn list(database: &Database) -> Result<Vec<SenderLimit>, BatchFailure> {
+pub async fn list(database: &Database, tenant: Option<&Tenant>) -> Result<Vec<SenderLimit>, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(LIST).await.map_err(classify)?;
-    let rows = client.query(&statement, &[&LISTED_MAX, &COUNT_MAX]).await.map_err(classify)?;
+    let tenant = tenant.map(Tenant::as_str);
+    let rows = client.query(&statement, &[&LISTED_MAX, &COUNT_MAX, &tenant]).await.map_err(classify)?;
     let limit = |row: &Row| SenderLimit {
         address: row.get("address"),
         tenant: row.get("tenant"),
         // The table's CHECK keeps rates in range.
         rate: row.get::<_, Option<f64>>("rate").and_then(|rate| Rate::per_second(rate).ok()),
+        integration: row.get("integration_id"),
+        pool: row.get("pool"),
         changed_by: row.get("changed_by"),
         changed_at: row.get("changed_at"),
         ahead: Duration::try_from_secs_f64(row.get::<_, Option<f64>>("ahead_s").unwrap_or_default())

@@ -84,6 +84,10 @@ impl BatchOperation for SettleOperation {
         item.row.id
     }
 
+    fn bytes(item: &Settlement) -> usize {
+        item.row.document.len()
+    }
+
     async fn execute(&self, items: &[Settlement]) -> Result<Vec<Settled>, BatchFailure> {
         let client = self.database.client().await?;
         let mut answers: Vec<Option<Settled>> = vec![None; items.len()];

@@ -18,11 +18,10 @@ use crate::pool::Client;
 /// ahead takes another time.
 macro_rules! clock {
     () => {
-        "WITH locked AS MATERIALIZED (SELECT rate, tat, debt, debt_until FROM facteur.rate_slots \
+        "WITH locked AS MATERIALIZED (SELECT rate, tat, debts FROM facteur.rate_slots \
              WHERE sender = $1 FOR UPDATE), \
          seen AS MATERIALIZED (SELECT l.*, clock_timestamp() AS now FROM locked l), \
-         clock AS MATERIALIZED (SELECT now, CASE WHEN debt_until > now THEN debt ELSE 0 END AS owed, \
-             greatest(now, $4::timestamptz, now + interval '1 second' \
+         clock AS MATERIALIZED (SELECT now, debts, greatest(now, $4::timestamptz, now + interval '1 second' \
                  * least(extract(epoch FROM tat - now)::float8 * (rate / $2::float8), $3::float8)) AS place \
              FROM seen)"
     };
@@ -31,23 +30,30 @@ pub(crate) use clock;
 
 /// `$5`: segments; `$6`: block; `$7`: horizon in seconds; `$8`: the most that may be owed with this message, 0 for
 /// nothing; `$9` and `$10`: the line and its lanes, behind which the message belongs; no line, if behind none.
+/// `excess` is how many of those owed have to be repaid before it may leave.
 const RESERVE: &str = concat!(
     clock!(),
     ", asked AS MATERIALIZED (SELECT c.*, EXISTS (SELECT FROM facteur.jobs j \
-             WHERE j.waits_for = $9 AND j.lane = ANY ($10::text[])) AS has_line FROM clock c), \
-     judged AS MATERIALIZED (SELECT a.*, CASE \
+             WHERE j.waits_for = $9 AND j.lane = ANY ($10::text[])) AS has_line, \
+             ARRAY(SELECT debt FROM unnest(c.debts) AS debt \
+                 WHERE debt > c.now AND debt <= c.now + $3::float8 * interval '1 second' ORDER BY debt) AS owed \
+         FROM clock c), \
+     weighed AS MATERIALIZED (SELECT a.*, cardinality(owed) + $5::int4 - $8::int4 AS excess FROM asked a), \
+     judged AS MATERIALIZED (SELECT w.*, CASE \
              WHEN place <= now THEN 'idle' \
-             WHEN owed + $5::int4 <= $8::int4 AND coalesce($4::timestamptz <= now, true) THEN 'owed' \
+             WHEN excess > $8::int4 OR NOT coalesce($4::timestamptz <= now, true) THEN NULL \
+             WHEN excess <= 0 THEN 'owed' \
+             WHEN owed[excess] <= now + $7::float8 * interval '1 second' AND NOT has_line THEN 'owed' \
+             END AS early FROM weighed w), \
+     counted AS MATERIALIZED (SELECT j.*, coalesce(early, CASE \
              WHEN place <= now + $7::float8 * interval '1 second' AND NOT has_line THEN 'ahead' \
-             ELSE 'full' END AS verdict FROM asked a), \
-     counted AS MATERIALIZED (SELECT j.*, CASE WHEN verdict = 'owed' OR has_line THEN $5::int4 ELSE $6::int4 END \
-         AS count FROM judged j), \
+             ELSE 'full' END) AS verdict, \
+             CASE WHEN early = 'owed' OR has_line THEN $5::int4 ELSE $6::int4 END AS count FROM judged j), \
      moved AS (UPDATE facteur.rate_slots r SET rate = $2, tat = c.place + c.count / $2 * interval '1 second', \
-             debt = CASE c.verdict WHEN 'owed' THEN c.owed + c.count ELSE r.debt END, \
-             debt_until = CASE c.verdict WHEN 'owed' THEN c.place + c.count / $2 * interval '1 second' \
-                          ELSE r.debt_until END \
+             debts = CASE c.verdict WHEN 'owed' THEN c.owed || array_fill(c.place, ARRAY[c.count]) ELSE r.debts END \
          FROM counted c WHERE r.sender = $1 AND c.verdict <> 'full') \
-     SELECT now, place, verdict, count, pg_postmaster_start_time() AS server_started_at FROM counted"
+     SELECT now, place, CASE WHEN excess > 0 THEN owed[excess] ELSE now END AS owing_from, verdict, count, \
+            pg_postmaster_start_time() AS server_started_at FROM counted"
 );
 
 const CREATE: &str = "INSERT INTO facteur.rate_slots (sender, rate, tat) VALUES ($1, $2, clock_timestamp()) \
@@ -100,10 +106,10 @@ pub(crate) fn reading(row: &Row) -> ClockReading {
 }
 
 fn reservation(row: &Row) -> Reservation {
-    let (now, place): (Timestamp, Timestamp) = (row.get("now"), row.get("place"));
+    let place: Timestamp = row.get("place");
     let from = match row.get("verdict") {
         "idle" | "ahead" => place,
-        "owed" => now,
+        "owed" => row.get("owing_from"),
         _ => return Reservation::Full,
     };
     Reservation::Granted { from, place, count: u32::try_from(row.get::<_, i32>("count")).unwrap_or_default() }

@@ -8,6 +8,7 @@ use facteur_core::gcra::{Ask, Rate};
 use facteur_core::ids::{ClaimToken, JobId};
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Reserved, Settled, Settlement, Stored};
 use facteur_core::limits::BATCH_ITEMS_MAX;
+use facteur_core::phone::PhoneNumber;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 
@@ -19,6 +20,7 @@ use crate::pool::Database;
 use crate::record::RecordOperation;
 use crate::settle::SettleOperation;
 use crate::slots;
+use crate::windows;
 
 /// A statement that takes longer is repeated; its effects are the same.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,24 +35,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the ports over a pool, for calls to an account at Twilio (its SID): while that one is paused, no claim is
-    /// granted.
+    /// Opens the ports over a pool.
     #[must_use]
-    pub fn start(database: Database, account: &str) -> Self {
+    pub fn start(database: Database) -> Self {
         let config = || BatcherConfig {
             items_max: BATCH_ITEMS_MAX,
             batches_in_flight: 2,
             attempt_timeout: STATEMENT_TIMEOUT,
         };
         Self {
-            claims: Batcher::start(
-                ClaimOperation { database: database.clone(), account: account.to_owned() },
-                config(),
-            ),
-            records: Batcher::start(
-                RecordOperation { database: database.clone(), account: account.to_owned() },
-                config(),
-            ),
+            claims: Batcher::start(ClaimOperation { database: database.clone() }, config()),
+            records: Batcher::start(RecordOperation { database: database.clone() }, config()),
             settlements: Batcher::start(SettleOperation { database: database.clone() }, config()),
             database,
         }
@@ -116,6 +111,18 @@ impl Store {
     ) -> Result<Reserved, BatchFailure> {
         let client = self.database.client().await?;
         slots::reserve(&client, sender, rate, ask, not_before).await
+    }
+
+    /// When a contact last wrote to a sender, if that is known.
+    ///
+    /// # Errors
+    /// The database's, classified.
+    pub async fn last_inbound(
+        &self,
+        sender: &Sender,
+        contact: &PhoneNumber,
+    ) -> Result<Option<Timestamp>, BatchFailure> {
+        windows::last_inbound(&self.database, sender, contact).await
     }
 
     /// What an earlier turn of a job settled.

@@ -4,12 +4,14 @@ use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
 use facteur_core::phone::PhoneNumber;
 use facteur_core::sender::Sender;
+use tokio_postgres::types::ToSql;
 
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
+use crate::words::{ACTOR_CHARS_MAX, check_words};
 
 /// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 200;
+pub const REASON_CHARS_MAX: usize = 200;
 /// Most rows of one page.
 const PAGE_ROWS_MAX: i64 = 1_000;
 
@@ -18,12 +20,28 @@ const ADD: &str = "INSERT INTO facteur.suppressions (tenant, recipient, sender, 
 
 const REMOVE: &str = "DELETE FROM facteur.suppressions WHERE tenant = $1 AND recipient = $2 AND sender = $3";
 
+/// By a person, who is remembered.
+const ADD_BY: &str = "WITH added AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING tenant) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, details) \
+     SELECT tenant, $5, 'suppression_added', jsonb_build_object('number', $2::text, 'sender', $3::text, 'reason', $4::text) \
+     FROM added";
+
+const REMOVE_BY: &str = "WITH removed AS (DELETE FROM facteur.suppressions \
+         WHERE tenant = $1 AND recipient = $2 AND sender = $3 RETURNING tenant, reason) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, details) \
+     SELECT tenant, $5, 'suppression_removed', jsonb_build_object('number', $2::text, 'sender', $3::text, \
+         'reason', $4::text, 'was', reason) FROM removed";
+
 /// An empty sender stands for all of the tenant's.
 const CONTAINS: &str = "SELECT EXISTS (SELECT FROM facteur.suppressions \
      WHERE tenant = $1 AND recipient = $2 AND sender IN ('', $3))";
 
 const LIST: &str = "SELECT recipient, sender, reason, created_at FROM facteur.suppressions \
-     WHERE tenant = $1 AND ($2::text IS NULL OR (recipient, sender) > ($2, $3)) ORDER BY recipient, sender LIMIT $4";
+     WHERE tenant = $1 AND (recipient, sender) > ($2, $3) ORDER BY recipient, sender LIMIT $4";
+
+const OF_NUMBER: &str = "SELECT recipient, sender, reason, created_at FROM facteur.suppressions \
+     WHERE tenant = $1 AND recipient = $2 ORDER BY sender LIMIT $3";
 
 /// One suppression. The number masks itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,32 +117,95 @@ pub async fn contains(
     Ok(row.get(0))
 }
 
-/// Lists a tenant's suppressions in the order of numbers, up to 1,000, after the last one of the page before.
+/// Suppresses a recipient in somebody's name; the audit log has it, with the same commit. Returns whether that is new.
+///
+/// # Errors
+/// As [`add`]; [`BatchFailure::Data`] also if nobody or no reason is named.
+pub async fn add_by(
+    database: &Database,
+    (tenant, recipient, sender): (&Tenant, &PhoneNumber, Option<&Sender>),
+    reason: &str,
+    actor: &str,
+) -> Result<bool, BatchFailure> {
+    change(database, ADD_BY, (tenant, recipient, sender), reason, actor).await
+}
+
+/// Lifts a suppression in somebody's name, exactly as it was made; the audit log has it, with the same commit. Returns
+/// whether there was one. What the recipient told Twilio (STOP) Twilio still keeps to.
+///
+/// # Errors
+/// As [`add_by`].
+pub async fn remove_by(
+    database: &Database,
+    (tenant, recipient, sender): (&Tenant, &PhoneNumber, Option<&Sender>),
+    reason: &str,
+    actor: &str,
+) -> Result<bool, BatchFailure> {
+    change(database, REMOVE_BY, (tenant, recipient, sender), reason, actor).await
+}
+
+async fn change(
+    database: &Database,
+    sql: &str,
+    (tenant, recipient, sender): (&Tenant, &PhoneNumber, Option<&Sender>),
+    reason: &str,
+    actor: &str,
+) -> Result<bool, BatchFailure> {
+    check_words("reason", reason, REASON_CHARS_MAX)?;
+    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let client = database.client().await?;
+    let statement = client.prepare_cached(sql).await.map_err(classify)?;
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&tenant.as_str(), &recipient.reveal(), &column(sender), &reason, &actor];
+    Ok(client.execute(&statement, &parameters).await.map_err(classify)? == 1)
+}
+
+/// Lists a tenant's suppressions in the order of numbers, after a number and a sender (empty for all senders): at most
+/// `limit`, and 1,000.
 ///
 /// # Errors
 /// The database's, classified.
 pub async fn list(
     database: &Database,
     tenant: &Tenant,
-    after: Option<&Suppression>,
+    after: Option<(&str, &str)>,
+    limit: i64,
 ) -> Result<Vec<Suppression>, BatchFailure> {
-    let number = after.map(|last| last.recipient.reveal());
-    let sender = after.map(|last| last.sender.as_deref().unwrap_or_default());
+    let (number, sender) = after.unwrap_or_default();
     let client = database.client().await?;
     let statement = client.prepare_cached(LIST).await.map_err(classify)?;
     let rows = client
-        .query(&statement, &[&tenant.as_str(), &number, &sender, &PAGE_ROWS_MAX])
+        .query(&statement, &[&tenant.as_str(), &number, &sender, &limit.min(PAGE_ROWS_MAX)])
         .await
         .map_err(classify)?;
-    let suppression = |row: &tokio_postgres::Row| {
-        Some(Suppression {
-            recipient: PhoneNumber::from_e164(row.get("recipient")).ok()?,
-            sender: Some(row.get::<_, String>("sender")).filter(|sender| !sender.is_empty()),
-            reason: row.get("reason"),
-            created_at: row.get("created_at"),
-        })
-    };
     Ok(rows.iter().filter_map(suppression).collect())
+}
+
+/// What is suppressed of one number: for all senders, or for some.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn of_number(
+    database: &Database,
+    tenant: &Tenant,
+    recipient: &PhoneNumber,
+) -> Result<Vec<Suppression>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(OF_NUMBER).await.map_err(classify)?;
+    let rows = client
+        .query(&statement, &[&tenant.as_str(), &recipient.reveal(), &PAGE_ROWS_MAX])
+        .await
+        .map_err(classify)?;
+    Ok(rows.iter().filter_map(suppression).collect())
+}
+
+fn suppression(row: &tokio_postgres::Row) -> Option<Suppression> {
+    Some(Suppression {
+        recipient: PhoneNumber::from_e164(row.get("recipient")).ok()?,
+        sender: Some(row.get::<_, String>("sender")).filter(|sender| !sender.is_empty()),
+        reason: row.get("reason"),
+        created_at: row.get("created_at"),
+    })
 }
 
 fn column(sender: Option<&Sender>) -> &str {

@@ -35,7 +35,7 @@ impl Swept {
 /// The clock is read by a SELECT of its own: as it goes on within a statement, no index is searched for a plain
 /// `clock_timestamp()`, but every row that is due some day is compared with it.
 const SWEEP: &str = concat!(
-    "WITH due AS (SELECT id, status, turn, lane, deadline, attempt, updated_at AS claimed_at, due_at AS lease_until FROM facteur.jobs \
+    "WITH due AS (SELECT id, status, turn, lane, deadline, attempt, account, updated_at AS claimed_at, due_at AS lease_until FROM facteur.jobs \
          WHERE due_at <= (SELECT clock_timestamp()) AND ($4 OR status <> 'sending') \
          ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
      judged AS (SELECT d.*, CASE WHEN d.status = 'sending' THEN 'uncertain' \
@@ -52,7 +52,7 @@ const SWEEP: &str = concat!(
          FROM due d JOIN judged v ON v.id = d.id AND v.turn = d.turn AND v.attempt = d.attempt WHERE j.id = d.id), \
      opened AS (",
     open_search!(
-        "SELECT v.id, v.attempt, $5::text, m.recipient, v.claimed_at, greatest(v.claimed_at, v.lease_until), \
+        "SELECT v.id, v.attempt, coalesce(v.account, $5::text), m.recipient, v.claimed_at, greatest(v.claimed_at, v.lease_until), \
                 clock_timestamp() \
          FROM judged v CROSS JOIN LATERAL (SELECT recipient FROM facteur.messages WHERE id = v.id LIMIT 1) m \
          WHERE v.verdict = 'uncertain'"
@@ -70,7 +70,8 @@ const SWEEP: &str = concat!(
 const LEASE_OVER: &str = "the worker that had claimed it did not come back: \
      the call may or may not have reached Twilio; evidence is looked for";
 
-/// Answers for at most 1,000 rows; for leases that ran out, of calls to `account`, only if `with_leases`.
+/// Answers for at most 1,000 rows; for leases that ran out only if `with_leases`. `account` is the one of claims by the
+/// release before this one, which knew of no other.
 ///
 /// # Errors
 /// The database's, classified; nothing was changed then.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use facteur_core::ids::Tenant;
 use facteur_core::job::Category;
-use facteur_core::notifications::NOTIFICATIONS;
+use facteur_core::notifications;
 use facteur_core::template::Template;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ const LANGUAGE_CHARS_MAX: usize = 16;
 
 const FIND: &str = "SELECT t.language, t.category, v.text FROM facteur.templates t \
      JOIN facteur.template_versions v USING (tenant, name, language, version) \
-     WHERE t.tenant = $1 AND t.name = $2 \
+     WHERE t.tenant = $1 AND t.name = $2 AND t.is_active \
      ORDER BY t.language IS NOT DISTINCT FROM $3 DESC, t.language = $4 DESC, t.language LIMIT 1";
 
 const PUT: &str = "INSERT INTO facteur.templates AS t (tenant, name, language, version, category) \
@@ -131,8 +131,13 @@ impl TemplateStore {
             .await
             .map_err(classify)?;
         transaction.commit().await.map_err(classify)?;
-        self.answers().clear();
+        self.forget();
         Ok(version)
+    }
+
+    /// Forgets what it remembers: a template was changed by this process.
+    pub fn forget(&self) {
+        self.answers().clear();
     }
 
     async fn look_up(&self, asked: &Asked) -> Result<Option<FoundTemplate>, BatchFailure> {
@@ -178,7 +183,7 @@ impl TemplateStore {
 }
 
 fn built_in(name: &str, language: &str) -> Option<FoundTemplate> {
-    let found = NOTIFICATIONS.iter().find(|one| one.name == name && one.language == language)?;
+    let found = notifications::find(name, language)?;
     Some(FoundTemplate {
         text: found.text.to_owned(),
         category: found.category,
@@ -188,20 +193,17 @@ fn built_in(name: &str, language: &str) -> Option<FoundTemplate> {
 
 /// A name that an older or newer release wrote counts as what a message is for unless told otherwise.
 fn category(name: &str) -> Category {
-    [Category::Otp, Category::Transactional, Category::Marketing]
-        .into_iter()
-        .find(|category| category.as_str() == name)
-        .unwrap_or_default()
+    Category::from_name(name).unwrap_or_default()
 }
 
-fn check_name(name: &str) -> Result<(), BatchFailure> {
+pub(crate) fn check_name(name: &str) -> Result<(), BatchFailure> {
     let is_fine = (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.contains('\0');
     is_fine
         .then_some(())
         .ok_or_else(|| BatchFailure::Data(format!("the name has 1 to {NAME_CHARS_MAX} characters")))
 }
 
-fn check_language(language: &str) -> Result<(), BatchFailure> {
+pub(crate) fn check_language(language: &str) -> Result<(), BatchFailure> {
     let is_fine = (2..=LANGUAGE_CHARS_MAX).contains(&language.len())
         && language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     is_fine

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -14,6 +14,8 @@ const BACKLOG: u32 = 128;
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Chunks under way in one direction; with a delay, more would only be held back by TCP.
 const CHUNKS_MAX: usize = 1_024;
+/// Words of [`FaultProxy::say`] that are still to be said.
+const WORDS_MAX: usize = 16;
 
 /// Carries connections to a target until it is told otherwise. Ends with everything it carries when dropped.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct FaultProxy {
     address: SocketAddr,
     orders: mpsc::Sender<(Order, oneshot::Sender<()>)>,
     weather: watch::Sender<Weather>,
+    words: broadcast::Sender<Vec<u8>>,
     acceptor: JoinHandle<()>,
 }
 
@@ -38,6 +41,20 @@ struct Weather {
     half_closes: u64,
 }
 
+/// What reigns over all connections.
+#[derive(Clone)]
+struct Sky {
+    weather: watch::Sender<Weather>,
+    words: broadcast::Sender<Vec<u8>>,
+}
+
+/// What only the way back to the client meets.
+struct Back {
+    /// Half-closes before the connection was made.
+    born: u64,
+    words: broadcast::Receiver<Vec<u8>>,
+}
+
 impl FaultProxy {
     /// Starts a proxy on a free port of 127.0.0.1.
     ///
@@ -51,8 +68,10 @@ impl FaultProxy {
         let listener = listen(address).expect("the port listens");
         let weather = watch::Sender::new(Weather::default());
         let (orders, received) = mpsc::channel(1);
-        let acceptor = tokio::spawn(accept(keeper, listener, target, received, weather.clone()));
-        Self { address, orders, weather, acceptor }
+        let (words, _) = broadcast::channel(WORDS_MAX);
+        let sky = Sky { weather: weather.clone(), words: words.clone() };
+        let acceptor = tokio::spawn(accept(keeper, listener, target, received, sky));
+        Self { address, orders, weather, words, acceptor }
     }
 
     /// Where the proxy listens.
@@ -91,6 +110,12 @@ impl FaultProxy {
         self.weather.send_modify(|weather| weather.half_closes += 1);
     }
 
+    /// Says this to every client, as if its server had: between what the server says, so only while that one is silent can
+    /// it be understood. Returns how many heard it.
+    pub fn say(&self, words: &[u8]) -> usize {
+        self.words.send(words.to_vec()).unwrap_or_default()
+    }
+
     async fn order(&self, order: Order) {
         let (done, is_done) = oneshot::channel();
         if self.orders.send((order, done)).await.is_ok() {
@@ -123,7 +148,7 @@ async fn accept(
     listener: TcpListener,
     target: SocketAddr,
     mut orders: mpsc::Receiver<(Order, oneshot::Sender<()>)>,
-    weather: watch::Sender<Weather>,
+    sky: Sky,
 ) {
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
@@ -150,8 +175,8 @@ async fn accept(
                 let _ = done.send(());
             }
             Ok((client, _)) = accepted => {
-                let born = weather.borrow().half_closes;
-                connections.spawn(carry(client, target, weather.subscribe(), born));
+                let back = Back { born: sky.weather.borrow().half_closes, words: sky.words.subscribe() };
+                connections.spawn(carry(client, target, sky.weather.subscribe(), back));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -163,7 +188,7 @@ async fn carry(
     client: TcpStream,
     target: SocketAddr,
     weather: watch::Receiver<Weather>,
-    born: u64,
+    back: Back,
 ) -> io::Result<()> {
     client.set_zero_linger()?;
     let server = TcpStream::connect(target).await?;
@@ -174,27 +199,38 @@ async fn carry(
     let (from_client, to_client) = tokio::io::split(client);
     let (from_server, to_server) = tokio::io::split(server);
     let there = pump(from_client, to_server, weather.clone(), None);
-    let back = pump(from_server, to_client, weather, Some(born));
+    let back = pump(from_server, to_client, weather, Some(back));
     tokio::try_join!(there, back).map(drop)
 }
 
-/// Carries one direction until its end, and then closes it. `born` is there for the direction that a half-close
-/// ends.
+/// Carries one direction until its end, and then closes it. `back` is there for the way to the client.
 async fn pump(
     mut from: ReadHalf<TcpStream>,
     to: WriteHalf<TcpStream>,
     weather: watch::Receiver<Weather>,
-    born: Option<u64>,
+    back: Option<Back>,
 ) -> io::Result<()> {
     let (chunks, waiting) = mpsc::channel(CHUNKS_MAX);
+    let (born, mut words) = back.map(|back| (back.born, back.words)).unzip();
     let reading = async {
         let weather = weather.clone();
         let mut buffer = vec![0; CHUNK_BYTES];
         loop {
-            let length = from.read(&mut buffer).await?;
+            let word = async {
+                match &mut words {
+                    Some(words) => words.recv().await.ok(),
+                    None => None,
+                }
+            };
+            let (chunk, is_end) = tokio::select! {
+                length = from.read(&mut buffer) => {
+                    let length = length?;
+                    (buffer.get(..length).unwrap_or_default().to_vec(), length == 0)
+                }
+                Some(word) = word => (word, false),
+            };
             let due = Instant::now() + weather.borrow().delay;
-            let chunk = buffer.get(..length).unwrap_or_default().to_vec();
-            if length == 0 || chunks.send((due, chunk)).await.is_err() {
+            if is_end || chunks.send((due, chunk)).await.is_err() {
                 break;
             }
         }

@@ -34,6 +34,55 @@ pub enum AccountCheck {
     },
 }
 
+impl AccountCheck {
+    /// The status in which an account can send.
+    pub const ACTIVE: &'static str = "active";
+
+    /// What it came to, as a stable word: `ok`, `not_active`, `bad_credentials`, `unreachable` or `unexpected`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Ok { status, .. } if status != Self::ACTIVE => "not_active",
+            Self::Ok { .. } | Self::MessagesOnly => "ok",
+            Self::BadCredentials => "bad_credentials",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Other { .. } => "unexpected",
+        }
+    }
+
+    /// Whether messages may be sent with these credentials.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.word() == "ok"
+    }
+
+    /// The same for a person, with what to do.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Ok { friendly_name, status, account_type } if status == Self::ACTIVE => {
+                format!("Twilio takes the credentials: the account is {friendly_name} ({account_type}, {status})")
+            }
+            Self::Ok { friendly_name, status, .. } => format!(
+                "Twilio takes the credentials, but the account {friendly_name} is {status} and can't send: see the \
+                 Twilio console"
+            ),
+            Self::MessagesOnly => {
+                "Twilio takes the API key for messages; it may not read the account itself".to_owned()
+            }
+            Self::BadCredentials => {
+                "Twilio refuses the credentials: compare the account's SID and its auth token, or API key and secret, \
+                 with the Twilio console, and set them again"
+                    .to_owned()
+            }
+            Self::Unreachable { cause } => format!("Twilio can't be reached now ({cause}): try again"),
+            Self::Other { http_status } => {
+                format!("Twilio answers with HTTP status {http_status}, which says nothing about the credentials")
+            }
+        }
+    }
+}
+
 impl TwilioClient {
     /// Reads the account. Sends nothing, so it may be repeated.
     pub async fn check_account(&self) -> AccountCheck {

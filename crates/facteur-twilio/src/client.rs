@@ -51,6 +51,31 @@ impl TwilioClient {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// A client of another account in the same place; both share their connections.
+    ///
+    /// # Errors
+    /// If the account's SID or its credentials are not as Twilio's are.
+    pub fn for_account(&self, account_sid: &str, auth: Auth) -> Result<Self, ConfigError> {
+        config::check_credentials(account_sid, &auth)?;
+        let Inner { http, base_url, status_callback, .. } = &*self.inner;
+        let messages_url = resource(base_url, &["Accounts", account_sid, "Messages.json"]);
+        let inner = Inner {
+            http: http.clone(),
+            account_sid: account_sid.to_owned(),
+            auth,
+            base_url: base_url.clone(),
+            messages_url,
+            status_callback: status_callback.clone(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether Twilio is asked for callbacks.
+    #[must_use]
+    pub fn asks_for_callbacks(&self) -> bool {
+        self.inner.status_callback.is_some()
+    }
+
     /// Makes one call, and says what is certain about it. Nothing is repeated.
     pub async fn send(&self, call: &Call) -> Outcome {
         let form = form::encode(call, self.inner.status_callback.as_ref());

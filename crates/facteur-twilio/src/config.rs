@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use facteur_core::integration::Secrets;
 use facteur_core::limits::CALL_DURATION_MAX;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -93,17 +94,7 @@ impl TwilioConfig {
         if let Some(public_url) = &self.public_url {
             check_public_url(public_url)?;
         }
-        if !is_sid("AC", &self.account_sid) {
-            return Err(ConfigError::AccountSid);
-        }
-        if let Auth::ApiKey { sid, .. } = &self.auth
-            && !is_sid("SK", sid)
-        {
-            return Err(ConfigError::Auth("the SID of an API key is SK and 32 hexadecimal digits"));
-        }
-        if self.auth.basic(&self.account_sid).1.is_empty() {
-            return Err(ConfigError::Auth("the secret is empty"));
-        }
+        check_credentials(&self.account_sid, &self.auth)?;
         self.check_timeouts()?;
         if self.connections_max == 0 {
             return Err(ConfigError::ConnectionsMax);
@@ -145,6 +136,34 @@ impl TwilioConfig {
             Ok(())
         }
     }
+}
+
+/// What authorises calls, out of what is stored of an account: its API key if it has one, else its auth token.
+///
+/// # Errors
+/// If there is neither.
+pub fn authorisation(api_key_sid: Option<&str>, secrets: &Secrets) -> Result<Auth, ConfigError> {
+    match (api_key_sid, &secrets.api_secret, &secrets.auth_token) {
+        (Some(sid), Some(secret), _) => Ok(Auth::ApiKey { sid: sid.to_owned(), secret: secret.clone() }),
+        (_, _, Some(token)) => Ok(Auth::Token(token.clone())),
+        _ => Err(ConfigError::Auth("there is neither an auth token nor an API key")),
+    }
+}
+
+/// Whether they can be those of an account.
+pub(crate) fn check_credentials(account_sid: &str, auth: &Auth) -> Result<(), ConfigError> {
+    if !is_sid("AC", account_sid) {
+        return Err(ConfigError::AccountSid);
+    }
+    if let Auth::ApiKey { sid, .. } = auth
+        && !is_sid("SK", sid)
+    {
+        return Err(ConfigError::Auth("the SID of an API key is SK and 32 hexadecimal digits"));
+    }
+    if auth.basic(account_sid).1.is_empty() {
+        return Err(ConfigError::Auth("the secret is empty"));
+    }
+    Ok(())
 }
 
 /// Twilio refuses callback URLs without a valid host name, with code 21609; underscores are not valid.

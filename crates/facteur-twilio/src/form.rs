@@ -9,7 +9,7 @@ use url::form_urlencoded::Serializer;
 const CALLBACK_OVERRIDES: &str = "rc=3&rp=all";
 
 /// Where Twilio reports what becomes of a message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StatusCallback(Url);
 
 impl StatusCallback {

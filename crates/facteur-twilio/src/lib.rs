@@ -12,11 +12,13 @@ mod exchange;
 mod fetch;
 mod form;
 mod list;
+mod public_document;
 mod redact;
 pub mod signature;
 
 pub use account::AccountCheck;
 pub use client::TwilioClient;
-pub use config::{Auth, ConfigError, TwilioConfig, is_loopback};
+pub use config::{Auth, ConfigError, TwilioConfig, authorisation, is_loopback};
 pub use fetch::{FetchError, MessageState};
 pub use list::ListFault;
+pub use public_document::PublicDocument;

@@ -121,6 +121,38 @@ pub(crate) struct Answer {
     pub(crate) is_replay: bool,
 }
 
+impl Answer {
+    /// Waits until the work for every accepted message is over, and tells where each stands then. Returns whether it
+    /// is over for all; at once if there is nothing to wait for.
+    ///
+    /// # Errors
+    /// If the database can't be asked.
+    pub(crate) async fn wait(&mut self, app: &AppState, most: Duration) -> Result<bool, ApiError> {
+        let ids: Vec<Uuid> = self.accepted().map(|message| message.id).collect();
+        if ids.is_empty() || !app.waiters.wait(&ids, most).await {
+            return Ok(false);
+        }
+        let found = listing::by_ids(&app.database, &ids).await?;
+        let mut found: HashMap<Uuid, MessageSummary> =
+            found.into_iter().map(|message| (message.id, message)).collect();
+        for outcome in &mut self.outcomes {
+            if let Outcome::Accepted(message) = outcome
+                && let Some(now) = found.remove(&message.id)
+            {
+                **message = now;
+            }
+        }
+        Ok(true)
+    }
+
+    fn accepted(&self) -> impl Iterator<Item = &MessageSummary> {
+        self.outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Accepted(message) => Some(&**message),
+            Outcome::Refused(_) => None,
+        })
+    }
+}
+
 /// Judges and accepts the messages of one request: each for itself, and those that are accepted all together.
 ///
 /// # Errors
@@ -136,7 +168,7 @@ pub(crate) async fn accept(
         return Err(NOTHING);
     }
     let tenant = tenant_of(principal, &wishes)?;
-    let _room = app.pressure.enter(wishes.len())?;
+    let _room = app.pressure.enter(tenant.as_str(), wishes.len())?;
     let now = (app.now)();
     let idempotency =
         options.idempotency_key.clone().map(|key| IdempotencyKey { key, digest: digest(&options, &wishes) });

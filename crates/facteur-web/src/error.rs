@@ -72,6 +72,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", sentence)
     }
 
+    /// What was asked for can't be done any more: 409.
+    pub(crate) fn conflict(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self { sentence: sentence.into(), ..Self::new(StatusCode::CONFLICT, code, "") }
+    }
+
     /// The database can't be reached: 503, to be tried again.
     pub(crate) const UNAVAILABLE: Self =
         Self::busy("database_unavailable", "the database gives no answer now: come again", 2);
@@ -108,9 +113,16 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: &self.sentence, code: self.code, field: self.field.as_deref() };
         let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"facteur\""));
+        }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // A family that has a shape of its own makes it out of this.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -76,7 +76,8 @@ impl<T> Page<T> {
     }
 }
 
-fn cursor(position: Position) -> String {
+/// The cursor of a row.
+pub(crate) fn cursor(position: Position) -> String {
     let mut bytes = position.at.as_microsecond().to_be_bytes().to_vec();
     bytes.extend(position.id.as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)

@@ -1,5 +1,6 @@
 //! The routes, and what holds for all of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::cors::Cors;
 use crate::error::ApiError;
 use crate::json::JSON_BYTES_MAX;
 use crate::state::App;
-use crate::{access, openapi, status_webhook};
+use crate::{access, cors, families, headers, openapi, status_webhook};
 
 /// Longest request, body and answer together. Twilio gives up after as long.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -27,7 +29,8 @@ const METHOD: ApiError = ApiError::new(
 const TIMEOUT: ApiError =
     ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took longer than 15 s");
 
-pub(crate) fn routes(app: App) -> Router {
+pub(crate) fn routes(app: App, cors: Cors) -> Router {
+    let is_https = app.twilio.is_https();
     let status =
         || post(status_webhook::receive).layer(DefaultBodyLimit::max(status_webhook::BODY_BYTES_MAX));
     let (quick, long) = openapi::documented();
@@ -47,9 +50,13 @@ pub(crate) fn routes(app: App) -> Router {
     // Routing happens behind this one, on the path without its last slash.
     Router::new()
         .fallback_service(routes)
+        .layer(middleware::from_fn(families::sms::in_its_shape))
         .layer(middleware::from_fn(without_last_slash))
+        .layer(middleware::from_fn_with_state(Arc::new(cors), cors::answer))
+        .layer(middleware::from_fn_with_state(is_https, headers::secure))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(middleware::from_fn(headers::without_odd_request_id))
 }
 
 /// Existing apps call routes with and without a slash at the end. A webhook's path is left as Twilio signed it.

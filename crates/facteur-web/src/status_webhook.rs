@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::error::ApiError;
 use crate::form::Form;
 use crate::metrics::{self, CallbackResult};
+use crate::signed::{UNAVAILABLE, verify};
 use crate::state::{App, AppState};
 
 /// Where Twilio calls.
@@ -38,19 +39,6 @@ const TOO_LARGE: ApiError =
 const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
 const TOO_MANY: ApiError =
     ApiError::new(StatusCode::BAD_REQUEST, "too_many_parameters", "the form has more than 200 parameters");
-const OTHER_ACCOUNT: ApiError = ApiError::at(
-    StatusCode::FORBIDDEN,
-    "other_account",
-    "AccountSid",
-    "the account is not the configured one",
-);
-const UNSIGNED: ApiError =
-    ApiError::new(StatusCode::FORBIDDEN, "signature_missing", "X-Twilio-Signature is missing");
-const FORGED: ApiError = ApiError::new(
-    StatusCode::FORBIDDEN,
-    "signature_wrong",
-    "X-Twilio-Signature is not that of this URL, these parameters and the configured auth token",
-);
 const NO_SID: ApiError = ApiError::at(
     StatusCode::BAD_REQUEST,
     "sid_invalid",
@@ -59,7 +47,6 @@ const NO_SID: ApiError = ApiError::at(
 );
 const NO_STATUS: ApiError =
     ApiError::at(StatusCode::BAD_REQUEST, "status_invalid", "MessageStatus", "MessageStatus is not a status");
-const UNAVAILABLE: ApiError = ApiError::busy("unavailable", "the database is away: come again", 5);
 
 /// What a request is found to be.
 enum Found {
@@ -113,7 +100,7 @@ async fn answer(
     let form = Form::parse(&body);
     let account = form.as_ref().and_then(|form| form.get("AccountSid"));
     let quarantine = |why| app.quarantine.put(came.quarantined(why, account, &body));
-    match found(app, came, form.as_ref()) {
+    match found(app, came, form.as_ref()).await {
         Found::Receipt(receipt) => {
             let (result, response) = apply(app, receipt).await;
             if result == CallbackResult::Unknown {
@@ -124,6 +111,9 @@ async fn answer(
         Found::Foreign => {
             quarantine("unknown_message");
             (CallbackResult::Unknown, StatusCode::NO_CONTENT.into_response())
+        }
+        Found::Refused(error) if error.status == StatusCode::SERVICE_UNAVAILABLE => {
+            (CallbackResult::Unavailable, error.into_response())
         }
         Found::Refused(error) => {
             quarantine(error.code);
@@ -137,19 +127,17 @@ async fn answer(
 }
 
 /// The account goes first: it is cheap, and says whose token is to be tried.
-fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
-    if let Some(why) = app.twilio.missing() {
+async fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
+    if let Some(why) = app.twilio.unasked() {
         return Found::Refused(ApiError::new(StatusCode::FORBIDDEN, "not_verifiable", why));
     }
     let Some(form) = form else { return Found::Malformed(TOO_MANY) };
-    if form.get("AccountSid") != Some(app.twilio.account_sid.as_str()) {
-        return Found::Refused(OTHER_ACCOUNT);
-    }
-    let Some(signature) = came.signature() else { return Found::Refused(UNSIGNED) };
+    let account = form.get("AccountSid");
     let path_and_query = came.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str());
-    if !app.twilio.has_signed(path_and_query, form.pairs(), signature) {
-        return Found::Refused(FORGED);
+    if let Err(refused) = verify(app, account, path_and_query, form.pairs(), came.signature()).await {
+        return Found::Refused(refused);
     }
+    let account = account.unwrap_or_default().to_owned();
     let sid =
         form.get("MessageSid").or_else(|| form.get("SmsSid")).and_then(|sid| MessageSid::parse(sid).ok());
     let status = form.get("MessageStatus").or_else(|| form.get("SmsStatus"));
@@ -160,7 +148,8 @@ fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
         (None, _, _) => Found::Foreign,
         (Some((job_id, attempt)), Some(sid), Some(status)) => {
             let code = form.get("ErrorCode").and_then(|code| code.parse().ok()).filter(|code| *code > 0);
-            Found::Receipt(Receipt { job_id, attempt, sid, status, code, source: ReceiptSource::Callback })
+            let source = ReceiptSource::Callback;
+            Found::Receipt(Receipt { account, job_id, attempt, sid, status, code, source })
         }
     }
 }

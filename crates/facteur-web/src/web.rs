@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use facteur_core::integration::Home;
+use facteur_core::reconcile::EvidenceRules;
+use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
 use facteur_postgres::{Callbacks, Database, Directory, TemplateStore, can_commit};
+use facteur_twilio::TwilioClient;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,12 +17,15 @@ use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::access::{Access, AccessSettings};
 use crate::bulks::BulksSide;
-use crate::pressure::Pressure;
+use crate::cors::Cors;
+use crate::pressure::{AcceptLimits, Pressure};
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
-use crate::server;
 use crate::state::{App, AppState, JobSettings, Now, TwilioSide};
+use crate::waiting::Waiters;
+use crate::{duties, server};
 
 /// How often the database is asked whether it would commit, and how long it may take to say so.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -28,14 +35,24 @@ const PROBE_MAX: Duration = Duration::from_secs(3);
 pub struct WebParts {
     /// The pool.
     pub database: Database,
-    /// The account at Twilio whose webhooks are taken: `AC…`.
-    pub account_sid: String,
-    /// The auth tokens that may have signed them; empty where only an API key is known.
+    /// The account of the environment, and who sends over it.
+    pub home: Home,
+    /// Seals and opens the credentials of tenants' accounts.
+    pub keyring: Arc<Keyring>,
+    /// Looks at accounts when somebody asks for that; it sends nothing.
+    pub client: TwilioClient,
+    /// The auth tokens that may have signed webhooks of that account; empty where only an API key is known.
     pub signing_tokens: Vec<SecretString>,
     /// Where Twilio reaches us; `None` where no callback is asked for.
     pub public_url: Option<Url>,
+    /// Who may ask, and how it is known.
+    pub access: AccessSettings,
     /// What jobs take from the configuration.
     pub jobs: JobSettings,
+    /// What is accepted at most.
+    pub limits: AcceptLimits,
+    /// How evidence about uncertain messages is judged: the same as in the workers.
+    pub evidence: EvidenceRules,
     /// What time it is.
     pub now: Now,
 }
@@ -43,6 +60,7 @@ pub struct WebParts {
 /// A web process.
 pub struct Web {
     app: App,
+    cors: Cors,
     database: Database,
     filer: Filer,
     /// Ends what renews itself in the background.
@@ -71,28 +89,47 @@ impl Web {
     /// Puts the parts together; nothing is connected yet.
     #[must_use]
     pub fn new(parts: WebParts) -> Self {
-        let WebParts { database, account_sid, signing_tokens, public_url, jobs, now } = parts;
+        let WebParts {
+            database,
+            home,
+            keyring,
+            client,
+            signing_tokens,
+            public_url,
+            access,
+            jobs,
+            limits,
+            evidence,
+            now,
+        } = parts;
         let renewing = CancellationToken::new();
-        let callbacks = Callbacks::start(database.clone(), account_sid.clone());
+        let callbacks = Callbacks::start(database.clone());
         let (quarantine, filer) = quarantine(database.clone());
-        let twilio = TwilioSide::new(account_sid, signing_tokens, public_url.as_ref());
-        let directory = Directory::start(database.clone(), renewing.clone());
+        let twilio = TwilioSide::new(home.account.clone(), signing_tokens, public_url.as_ref());
+        let directory = Directory::start_with_keys(database.clone(), Arc::clone(&keyring), renewing.clone());
         let templates = TemplateStore::new(database.clone());
+        let (cors, access) = (Cors::new(&access), Access::new(access, database.clone()));
         let app = Arc::new(AppState {
+            access,
             database: database.clone(),
             directory,
             templates,
             acceptances: Acceptances::start(database.clone()),
-            pressure: Pressure::default(),
+            pressure: Pressure::new(limits),
             bulks: BulksSide::new(),
+            waiters: Waiters::default(),
+            evidence,
             jobs,
+            home,
+            keyring,
+            client,
             now,
             twilio,
             callbacks,
             quarantine,
         });
         let (probed, _) = watch::channel(Some("waiting for the database".to_owned()));
-        Self { app, database, filer, renewing, probed }
+        Self { app, cors, database, filer, renewing, probed }
     }
 
     pub(crate) fn app(&self) -> &App {
@@ -112,8 +149,16 @@ impl Web {
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(self.filer.run());
+        helpers.spawn(duties::forget_old_keys(self.database.clone()));
+        let (app, database) = (Arc::clone(&self.app), self.database.clone());
+        helpers.spawn(async move { app.pressure.watch_outbox(database).await });
+        let (app, database, stopping) = (Arc::clone(&self.app), self.database.clone(), stop.clone());
+        helpers.spawn(async move { app.waiters.serve(database, stopping).await });
         helpers.spawn(probe(self.database, self.probed));
-        server::serve(listener, routes(Arc::clone(&self.app)), stop).await;
+        let app = Arc::clone(&self.app);
+        helpers.spawn(async move { app.access.keys.write_uses().await });
+        server::serve(listener, routes(Arc::clone(&self.app), self.cors), stop).await;
+        self.app.access.keys.write_uses_now().await;
         tokio::join!(self.app.callbacks.shutdown(), self.app.acceptances.shutdown());
         self.renewing.cancel();
         helpers.shutdown().await;

@@ -1,29 +1,33 @@
 //! The worker's ports on the real world. What an adapter calls "unavailable" is waited out here, so that a
 //! job's life knows only "this item can't" and "we are stopping".
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::{Publication, PublishError, Publisher};
+use facteur_core::Timestamp;
 use facteur_core::call::Call;
 use facteur_core::gate::Facts;
 use facteur_core::gcra::{Ask, Rate, Reservation};
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
+use facteur_core::integration::{Home, Via, Way};
 use facteur_core::job::{Channel, Content, Job};
 use facteur_core::ladder::{self, Route};
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement, Stored};
 use facteur_core::limits::LADDER_DELAY_UNITS_MAX;
 use facteur_core::outcome::Outcome;
+use facteur_core::phone::Country;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
-use facteur_postgres::{BatchFailure, Directory, Store, Subject, SubmitError, TemplateStore};
-use facteur_twilio::TwilioClient;
+use facteur_postgres::{Asked, BatchFailure, Directory, Store, Subject, SubmitError, TemplateStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::anchor::{Anchor, Trust};
 use crate::breakers::{Breakers, Pass};
 use crate::governor::Governor;
@@ -35,20 +39,11 @@ use crate::rate_lines::Bell;
 /// How long to wait before an unavailable adapter is asked again.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// Senders of jobs that name none.
-#[derive(Debug, Clone, Default)]
-pub struct DefaultSenders {
-    /// For SMS and MMS.
-    pub sms: Option<Sender>,
-    /// For WhatsApp.
-    pub whatsapp: Option<Sender>,
-}
-
-/// One lane's ports.
+/// One lane's ports. What only some jobs need is boxed: a life is as large as the largest thing that it may wait for.
 pub(crate) struct LanePorts {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
-    pub(crate) twilio: TwilioClient,
+    pub(crate) accounts: Accounts,
     pub(crate) breakers: Breakers,
     pub(crate) governor: Governor,
     pub(crate) pacer: Pacer<StoreSlots>,
@@ -56,7 +51,7 @@ pub(crate) struct LanePorts {
     pub(crate) directory: Directory,
     /// Whose ports these are.
     pub(crate) lane: Lane,
-    pub(crate) default_senders: DefaultSenders,
+    pub(crate) home: Arc<Home>,
     pub(crate) default_rate: Option<Rate>,
     pub(crate) ladder_unit: Duration,
     /// Rung when a job joins its sender's line.
@@ -69,26 +64,47 @@ impl LanePorts {
     async fn stored(&self, id: JobId) -> Result<Option<Stored>, PortError> {
         wait_out(&self.closing, || self.store.stored(id)).await
     }
+
+    /// When the recipient last wrote to the sender: WhatsApp takes free text only for a while after that.
+    async fn last_inbound(&self, job: &Job, sender: Option<&Sender>) -> Result<Option<Timestamp>, PortError> {
+        let is_template = matches!(job.content, Content::ContentSid { .. });
+        match sender {
+            Some(sender) if job.recipient.channel == Channel::Whatsapp && !is_template => {
+                wait_out(&self.closing, || self.store.last_inbound(sender, &job.recipient.number)).await
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 impl Ports for LanePorts {
     type Pass = Pass;
 
+    async fn countries(&self) -> Arc<HashMap<String, Country>> {
+        self.directory.countries().await
+    }
+
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
-        let stored =
-            if turn == Turn::default() { None } else { self.stored(job.id).await? }.unwrap_or_default();
-        let sender = stored.sender.or_else(|| job.sender.clone()).or_else(|| match job.recipient.channel {
-            Channel::Sms | Channel::Mms => self.default_senders.sms.clone(),
-            Channel::Whatsapp => self.default_senders.whatsapp.clone(),
-        });
+        let stored = if turn == Turn::default() { None } else { Box::pin(self.stored(job.id)).await? }
+            .unwrap_or_default();
+        let named = stored.sender.as_ref().or(job.sender.as_ref());
+        let asked = Asked { tenant: &job.tenant, recipient: &job.recipient, named };
+        let Way { sender, via } = self.directory.way(asked, &self.home).await;
         let owner = match &sender {
             Some(sender) => self.directory.tenant_of(sender.as_str()).await,
             None => None,
         };
+        let rules = self.directory.rules_of(&job.tenant).await;
         let template = match &job.content {
             Content::Template { name, language, .. } if stored.text.is_none() => {
-                let find = || self.templates.find(job.tenant.as_str(), name, language.as_deref());
-                wait_out(&self.closing, find).await?.map(|found| found.text)
+                let find = || {
+                    self.templates.find(
+                        job.tenant.as_str(),
+                        name,
+                        language.as_deref().or(rules.language.as_deref()),
+                    )
+                };
+                Box::pin(wait_out(&self.closing, find)).await?.map(|found| found.text)
             }
             Content::Message { .. } | Content::Template { .. } | Content::ContentSid { .. } => None,
         };
@@ -97,27 +113,41 @@ impl Ports for LanePorts {
             sender: sender.as_ref(),
             tenant: &job.tenant,
             lane: self.lane,
-            account: self.twilio.account_sid(),
+            via: via.as_ref(),
         };
-        let broken =
-            || sender.as_ref().and_then(|sender| self.breakers.hold_for(self.twilio.account_sid(), sender));
+        let broken = || {
+            let (via, sender) = (via.as_ref()?, sender.as_ref()?);
+            self.accounts.find_fault(via, &self.breakers);
+            self.breakers.hold_for(&via.account, sender)
+        };
         let hold = self.directory.hold(subject).await.or_else(broken);
         let is_canceled = match job.bulk_id {
             Some(bulk_id) => self.directory.is_canceled(bulk_id).await,
             None => false,
         };
-        Ok(Facts { sender, sender_owner: owner, template, stored_text: stored.text, hold, is_canceled })
+        let last_inbound_at = self.last_inbound(job, sender.as_ref()).await?;
+        Ok(Facts {
+            sender,
+            sender_owner: owner,
+            via,
+            template,
+            stored_text: stored.text,
+            hold,
+            is_canceled,
+            rules,
+            last_inbound_at,
+        })
     }
 
     async fn slot(&self, sender: &Sender, segments: u32, is_claimed: bool) -> Result<Slot, PortError> {
         let Some(rate) = self.directory.rate_of(sender.as_str()).await.or(self.default_rate) else {
             return Ok(Slot::Now);
         };
-        self.pacer.slot(sender, rate, segments, is_claimed).await.ok_or(PortError::Closed)
+        Box::pin(self.pacer.slot(sender, rate, segments, is_claimed)).await.ok_or(PortError::Closed)
     }
 
-    fn pass(&self, sender: &Sender) -> Result<Pass, Hold> {
-        self.breakers.pass(self.twilio.account_sid(), sender)
+    fn pass(&self, via: &Via, sender: &Sender) -> Result<Pass, Hold> {
+        self.breakers.pass(&via.account, sender)
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Claim, PortError> {
@@ -134,12 +164,16 @@ impl Ports for LanePorts {
         wait_out(&self.closing, || self.store.release(id, token, reason, wake_up_after)).await.map(|_| ())
     }
 
-    async fn call(&self, call: &Call) -> Outcome {
-        let _calling = self.governor.calling();
+    async fn call(&self, via: &Via, call: &Call) -> Outcome {
+        let calling = self.governor.calling(&via.account);
         let started = self.breakers.now();
-        let outcome = self.twilio.send(call).await;
-        if self.breakers.told(self.twilio.account_sid(), &call.from, started, &outcome) {
-            self.governor.throttled();
+        let outcome = match self.accounts.client(&via.account) {
+            Ok(twilio) => twilio.send(call).await,
+            // It could be made when the gate asked: the credentials have changed since.
+            Err(fault) => Outcome::Unreachable { cause: fault.to_string() },
+        };
+        if self.breakers.told(&via.account, &call.from, started, &outcome) {
+            self.governor.throttled(&calling);
         }
         outcome
     }

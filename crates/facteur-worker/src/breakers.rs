@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use facteur_core::breaker::{self, Change, Guard, Sign, State, signs};
+use facteur_core::breaker::{self, Change, Fault, Guard, Sign, State, signs};
 use facteur_core::hold::{Fuse, Hold};
 use facteur_core::outcome::Outcome;
 use facteur_core::sender::Sender;
@@ -119,6 +119,20 @@ impl Breakers {
             self.inner.changed.notify_one();
         }
         signs.is_crowded
+    }
+
+    /// Hears that no call can be made over an account, without one having been tried.
+    pub fn refused(&self, account: &str, fault: Fault) {
+        let now = self.now();
+        let mut guards = self.guards();
+        if guards.integrations.get(account).is_none_or(Guard::lets_through) {
+            guards.told_integration(account, Sign::Fault(fault), now, now);
+        }
+        let is_news = !guards.untold.is_empty();
+        drop(guards);
+        if is_news {
+            self.inner.changed.notify_one();
+        }
     }
 
     /// Takes what the others must be told.

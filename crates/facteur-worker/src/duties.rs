@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::lane::Lane;
-use facteur_postgres::{Database, messages, reconciliations, sweep};
+use facteur_postgres::{Database, messages, reconciliations, redactions, sweep};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ use crate::patience::in_time;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the database answers before leases are given up: longer than a record waits between two tries.
 const RECORDS_FIRST_FOR: Duration = Duration::from_secs(15);
+/// How often it is looked for messages that are to be forgotten.
+const REDACTION_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the age of the oldest waiting job is measured.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -55,6 +57,15 @@ pub(crate) async fn sweep_for_ever(
                     break;
                 }
             }
+        }
+    }
+}
+
+/// Forgets messages that hold a password, once their job has ended.
+pub(crate) async fn redact_for_ever(database: Database, stopping: CancellationToken) {
+    while pause(REDACTION_INTERVAL, &stopping).await {
+        if let Err(error) = in_time(redactions::redact(&database)).await {
+            tracing::warn!(%error, "messages that hold a password are not forgotten yet; tried again");
         }
     }
 }

@@ -38,15 +38,28 @@ impl<P: Ports> Life<P> {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<End, PortError> {
-        let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
         let reason = Reason::new(ReasonCode::Scheduled, format!("is to be sent at {at}"));
-        let wait = Some(Wait { delay, in_ladder: false, is_counted: false });
+        let wait = Some(wait_for(at, now));
         self.settle(
             content,
             row,
             Next { status: Status::Scheduled, reason, wait, suppress: false, hold: None },
         )
         .await
+    }
+
+    /// A job that a rule keeps back until a known instant stands in the waiting room.
+    pub(crate) async fn wait_until(
+        &self,
+        content: &EnvelopeContent,
+        row: JobRow,
+        (at, reason): (Timestamp, Reason),
+        now: Timestamp,
+    ) -> Result<End, PortError> {
+        metrics::parked(reason.code);
+        let wait = Some(wait_for(at, now));
+        self.settle(content, row, Next { status: Status::Waiting, reason, wait, suppress: false, hold: None })
+            .await
     }
 
     pub(crate) async fn refuse(
@@ -115,12 +128,13 @@ impl<P: Ports> Life<P> {
             Aside::Stopping => (ReasonCode::HandedOver, Duration::ZERO),
             Aside::Line => (ReasonCode::RateLimit, Duration::ZERO),
             Aside::For(wait) => (ReasonCode::RateLimit, wait),
+            Aside::Quiet => (ReasonCode::QuietHours, Duration::ZERO),
         };
         self.ports.release(row.id, token, reason, wait + WAKE_UP_GRACE).await?;
         match (aside, line) {
             (Aside::Line, Some(line)) => self.join_line(content, row, line).await,
             (Aside::Stopping, line) => self.hand_on(content, row, line).await,
-            (Aside::For(_) | Aside::Line, _) => {
+            (Aside::For(_) | Aside::Quiet | Aside::Line, _) => {
                 metrics::parked(reason);
                 self.wake_up_again(content, &row, row.turn, wait).await?;
                 Ok(End::Waits(reason))
@@ -181,4 +195,9 @@ impl<P: Ports> Life<P> {
             Err(error) => Err(error),
         }
     }
+}
+
+fn wait_for(at: Timestamp, now: Timestamp) -> Wait {
+    let delay = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Wait { delay, in_ladder: false, is_counted: false }
 }

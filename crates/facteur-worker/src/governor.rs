@@ -1,6 +1,10 @@
 //! How many calls this worker makes at once. What [`Concurrency`] takes away from a lane, the governor takes from the
 //! lane's permits and keeps, so that the lane's loop knows nothing of it.
+//!
+//! Permits are everybody's, while Twilio counts the calls of each account: an account that makes less than half of the
+//! calls is not held back by them, but by the pauses of its own jobs.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,15 +32,21 @@ struct Inner {
     clock: Clock,
     concurrency: Mutex<Concurrency>,
     in_flight: AtomicU32,
+    /// Of each account, by its SID.
+    in_flight_of: Mutex<HashMap<String, Arc<AtomicU32>>>,
     moved: watch::Sender<()>,
 }
 
 /// A call that is under way.
-pub(crate) struct Calling<'a>(&'a AtomicU32);
+pub(crate) struct Calling<'a> {
+    all: &'a AtomicU32,
+    of_account: Arc<AtomicU32>,
+}
 
 impl Drop for Calling<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.of_account.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -44,21 +54,37 @@ impl Governor {
     /// Over lanes with these permits, in the order of [`Lane::ALL`].
     pub(crate) fn new(permits: [u32; 3], clock: Clock) -> Self {
         let concurrency = Mutex::new(Concurrency::new(permits, clock.awake_or_not()));
-        let (in_flight, moved) = (AtomicU32::new(0), watch::Sender::new(()));
-        let governor = Self { inner: Arc::new(Inner { clock, concurrency, in_flight, moved }) };
+        let (in_flight, in_flight_of) = (AtomicU32::new(0), Mutex::default());
+        let moved = watch::Sender::new(());
+        let governor = Self { inner: Arc::new(Inner { clock, concurrency, in_flight, in_flight_of, moved }) };
         governor.measure();
         governor
     }
 
-    /// Counts a call for as long as the answer is kept.
-    pub(crate) fn calling(&self) -> Calling<'_> {
-        self.inner.in_flight.fetch_add(1, Ordering::Relaxed);
-        Calling(&self.inner.in_flight)
+    /// Counts a call over an account for as long as the answer is kept.
+    pub(crate) fn calling(&self, account: &str) -> Calling<'_> {
+        let of_account = self.in_flight_of(account);
+        let all = &self.inner.in_flight;
+        all.fetch_add(1, Ordering::Relaxed);
+        of_account.fetch_add(1, Ordering::Relaxed);
+        Calling { all, of_account }
     }
 
-    /// Twilio said that there were too many calls at once.
-    pub(crate) fn throttled(&self) {
+    fn in_flight_of(&self, account: &str) -> Arc<AtomicU32> {
+        // What another thread left is valid: counters are only added.
+        let mut counters = self.inner.in_flight_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = counters.get(account) {
+            return Arc::clone(known);
+        }
+        Arc::clone(counters.entry(account.to_owned()).or_default())
+    }
+
+    /// Twilio said that these were too many calls at once over the account of this one.
+    pub(crate) fn throttled(&self, calling: &Calling<'_>) {
         let in_flight = self.inner.in_flight.load(Ordering::Relaxed);
+        if calling.of_account.load(Ordering::Relaxed) * 2 < in_flight {
+            return;
+        }
         let now = self.inner.clock.awake_or_not();
         if self.concurrency().throttled(in_flight, now) {
             tracing::warn!(
@@ -140,8 +166,15 @@ mod tests {
         let busy = Arc::clone(&bulk).acquire_many_owned(8).await.unwrap();
         let stopping = CancellationToken::new();
         let running = tokio::spawn(governor.clone().run(lanes, stopping.clone()));
-        let calls: Vec<Calling<'_>> = (0..20).map(|_| governor.calling()).collect();
-        governor.throttled();
+        let calls: Vec<Calling<'_>> = (0..20).map(|_| governor.calling("AC1")).collect();
+        governor.throttled(&governor.calling("AC2"));
+        tokio::task::yield_now().await;
+        assert_eq!(
+            normal.available_permits(),
+            8,
+            "an account that makes few calls takes none from the others"
+        );
+        governor.throttled(&calls[0]);
         tokio::task::yield_now().await;
         assert_eq!((urgent.available_permits(), normal.available_permits()), (4, 5));
         drop(busy);

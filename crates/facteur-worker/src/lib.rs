@@ -2,9 +2,11 @@
 //!
 //! Start with [`process`]: it is one job's life, read from top to bottom.
 
+mod accounts;
 mod adapters;
 mod anchor;
 pub mod breakers;
+mod budgets;
 mod bulks;
 pub mod clock;
 mod duties;
@@ -26,4 +28,5 @@ mod receipts;
 mod reconciler;
 mod relay;
 mod rows;
+mod shared;
 pub mod worker;

@@ -40,7 +40,7 @@ facteur_core::metrics_table! {
     IN_FLIGHT = "facteur_in_flight", Gauge, ["lane"], "Jobs in the worker's hands.";
     OLDEST_WAITING_SECONDS = "facteur_oldest_waiting_seconds", Gauge, ["lane"], "Age of the oldest job that waits in the database.";
     PAUSED = "facteur_paused", Gauge, ["scope"], "Pauses that stand, by what they are about.";
-    WAITING_IN_LINE = "facteur_waiting_in_line", Gauge, ["kind"], "Jobs that stand in a line, by what they wait for (rate, breaker or pause); counted up to 100,000, every 15 s.";
+    WAITING_IN_LINE = "facteur_waiting_in_line", Gauge, ["kind"], "Jobs that stand in a line, by what they wait for (rate, breaker, pause or budget); counted up to 100,000, every 15 s.";
     BREAKER_OPEN = "facteur_breaker_open", Gauge, ["scope"], "Breakers that are open or half open: jobs of an account (integration) or a sender that wait in line.";
     BREAKER_OPENINGS = "facteur_breaker_openings_total", Counter, ["scope", "reason"], "Breakers that this worker opened, by what they protect and why.";
     CONCURRENCY_LIMIT = "facteur_concurrency_limit", Gauge, ["lane"], "Jobs that this worker has in its hands at once at most: fewer than its permits after Twilio said that there were too many calls (20429).";

@@ -31,7 +31,7 @@ impl SlotSource for MemoryClock {
     async fn reserve(&self, _sender: &Sender, rate: Rate, ask: Ask) -> Option<Given> {
         self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut clock = self.clock.lock().unwrap();
-        let (next, answer) = reserve(*clock, self.now(), rate, Ask { has_line: self.has_line, ..ask });
+        let (next, answer) = reserve(clock.clone(), self.now(), rate, Ask { has_line: self.has_line, ..ask });
         *clock = next;
         Some(match answer {
             Reservation::Granted { from, place, count } => {
@@ -126,9 +126,8 @@ async fn what_is_left_of_a_block_is_used_with_the_next_if_they_are_one() {
     assert_eq!((at(1).await, at(3).await, at(2).await), (0, 10, 40));
     assert_eq!(at(1).await, 60);
     // Somebody else's places lie between: what is left is earlier, and would leave late.
-    let mut taken = *clock.clock.lock().unwrap();
-    taken.tat = taken.tat.checked_add(Duration::from_millis(10)).unwrap();
-    *clock.clock.lock().unwrap() = taken;
+    let tat = clock.clock.lock().unwrap().tat;
+    clock.clock.lock().unwrap().tat = tat.checked_add(Duration::from_millis(10)).unwrap();
     assert_eq!(at(3).await, 100);
 }
 

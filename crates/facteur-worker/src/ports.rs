@@ -1,7 +1,9 @@
-//! What one job's life needs of the world: nine questions, each about one item. The adapters behind them
+//! What one job's life needs of the world: ten questions, each about one item. The adapters behind them
 //! batch; tests answer them from memory.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::call::Call;
@@ -9,10 +11,12 @@ use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::Job;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
 use facteur_core::outcome::Outcome;
+use facteur_core::phone::Country;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::sender::Sender;
 use tokio::time::Instant;
@@ -80,6 +84,9 @@ pub trait Ports: Send + Sync + 'static {
     /// The right to make one call; given back when it is dropped.
     type Pass: Send;
 
+    /// The countries of numbers without a country code, of those tenants (by slug) that set one.
+    fn countries(&self) -> impl Future<Output = Arc<HashMap<String, Country>>> + Send;
+
     /// What the gate must know: sender, its owner, the template's text and, from the second turn on, what the
     /// first one settled.
     fn facts(&self, job: &Job, turn: Turn) -> impl Future<Output = Result<Facts, PortError>> + Send;
@@ -93,11 +100,11 @@ pub trait Ports: Send + Sync + 'static {
         is_claimed: bool,
     ) -> impl Future<Output = Result<Slot, PortError>> + Send;
 
-    /// The right to make a call from this sender now.
+    /// The right to make a call over this account from this sender now.
     ///
     /// # Errors
     /// What the job has to wait for: a breaker opened since the gate looked.
-    fn pass(&self, sender: &Sender) -> Result<Self::Pass, Hold>;
+    fn pass(&self, via: &Via, sender: &Sender) -> Result<Self::Pass, Hold>;
 
     /// Claims the next attempt.
     fn claim(&self, request: ClaimRequest) -> impl Future<Output = Result<Claim, PortError>> + Send;
@@ -111,8 +118,8 @@ pub trait Ports: Send + Sync + 'static {
         wake_up_after: Duration,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Calls Twilio. Never an error: whatever happens is an outcome.
-    fn call(&self, call: &Call) -> impl Future<Output = Outcome> + Send;
+    /// Calls Twilio over this account. Never an error: whatever happens is an outcome.
+    fn call(&self, via: &Via, call: &Call) -> impl Future<Output = Outcome> + Send;
 
     /// Records what the call came to.
     fn record(&self, record: Record) -> impl Future<Output = Result<Recorded, PortError>> + Send;

@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use facteur_core::breaker::{Breaker, Cause, Change, Fault, PROBE_LEASE, State};
 use facteur_core::hold::{Fuse, Hold};
+use facteur_core::integration::Home;
 use facteur_core::limits::DUTY_ROWS_MAX;
+use facteur_core::sender::Sender;
 use facteur_postgres::breakers::{self as rows, OpenBreaker};
 use facteur_postgres::lines::{self, LineKind};
-use facteur_postgres::{BatchFailure, Database};
-use facteur_twilio::{AccountCheck, TwilioClient};
+use facteur_postgres::{BatchFailure, Database, Directory};
+use facteur_twilio::AccountCheck;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::{Accounts, Unusable};
 use crate::breakers::Breakers;
 use crate::metrics;
 use crate::patience::in_time;
@@ -34,7 +37,9 @@ const ACTIVE: &str = "active";
 pub(crate) struct Duty {
     pub(crate) breakers: Breakers,
     pub(crate) database: Database,
-    pub(crate) twilio: TwilioClient,
+    pub(crate) accounts: Accounts,
+    pub(crate) directory: Directory,
+    pub(crate) home: Arc<Home>,
     /// The relays, rung when something was let out.
     pub(crate) nudges: Vec<Arc<Notify>>,
 }
@@ -98,7 +103,7 @@ impl Duty {
         let lines = in_time(lines::list(&self.database, LineKind::Breaker)).await?;
         let fuses = lines.into_iter().filter_map(|line| match line {
             Hold::Breaker(fuse) => Some(fuse),
-            Hold::Rate(_) | Hold::Pause(_) => None,
+            Hold::Rate(_) | Hold::Pause(_) | Hold::Budget(_) => None,
         });
         Ok(fuses.filter(|fuse| !open.contains_key(fuse) && !self.breakers.is_open(fuse)).collect())
     }
@@ -126,7 +131,13 @@ impl Duty {
     }
 
     async fn try_it(&self, fuse: Fuse, probes: &mut JoinSet<(Fuse, Change)>) -> Result<(), BatchFailure> {
-        if matches!(&fuse, Fuse::Integration(account) if account != self.twilio.account_sid()) {
+        let account = match &fuse {
+            Fuse::Integration(account) => account.as_str(),
+            // A sender is probed where most of what it sends goes; its trials tell the rest.
+            Fuse::Sender(sender) => &self.account_of(sender).await,
+        };
+        let client = self.accounts.client(account);
+        if matches!(client, Err(Unusable::Unknown(_))) {
             // Of an account that was configured before: its jobs go over the one that is now.
             for change in [Change::Answered, Change::Close] {
                 in_time(rows::change(&self.database, &fuse, &change)).await?;
@@ -140,13 +151,25 @@ impl Duty {
             self.breakers.follow_one(&fuse, row.state);
             return self.let_trials_out(&fuse).await;
         }
-        let twilio = self.twilio.clone();
+        let twilio = match client {
+            Ok(twilio) => twilio,
+            Err(unusable) => {
+                let fault = Fault::new(Cause::AccountAtFault, unusable.to_string());
+                self.breakers.keep_untold(fuse, Change::Down(fault));
+                return Ok(());
+            }
+        };
         probes.spawn(async move {
             let checked = timeout(PROBE_MAX, twilio.check_account()).await;
             let unanswered = |_| AccountCheck::Unreachable { cause: "no answer to the probe".to_owned() };
             (fuse, judged(checked.unwrap_or_else(unanswered)))
         });
         Ok(())
+    }
+
+    async fn account_of(&self, sender: &Sender) -> String {
+        let via = self.directory.way_of(sender, &self.home).await;
+        via.map_or_else(|| self.home.account.clone(), |via| via.account)
     }
 
     async fn let_trials_out(&self, fuse: &Fuse) -> Result<(), BatchFailure> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use facteur_core::Timestamp;
 use facteur_core::call::{Call, CallContent};
 use facteur_core::decide::{Decision, History, decide};
-use facteur_core::envelope::{EnvelopeContent, WakeUp, decode};
+use facteur_core::envelope::{EnvelopeContent, Undecodable, WakeUp, decode_for};
 use facteur_core::gate::{self, Ready, Verdict};
 use facteur_core::hold::Hold;
 use facteur_core::ids::{JobId, Turn};
@@ -45,6 +45,8 @@ pub(crate) enum Aside {
     For(Duration),
     /// To the next worker: this one stops.
     Stopping,
+    /// Back to its queue, to be judged again: quiet hours have begun.
+    Quiet,
 }
 
 /// What a job's life takes from the configuration.
@@ -108,7 +110,7 @@ impl<P: Ports> Life<P> {
         reserved: Option<Slot>,
     ) -> Result<End, PortError> {
         let now = self.clock.now();
-        let wake_up = match decode(content, &self.settings.defaults, now) {
+        let wake_up = match self.decode(content, now).await {
             Ok(wake_up) => wake_up,
             Err(undecodable) => return self.bury(content, undecodable.job_id, undecodable.reason).await,
         };
@@ -125,6 +127,7 @@ impl<P: Ports> Life<P> {
         let ready = match verdict {
             Verdict::Pass(ready) => ready,
             Verdict::Later(at, _) => return self.schedule(content, row, at, now).await,
+            Verdict::Wait(at, reason, _) => return self.wait_until(content, row, (at, reason), now).await,
             Verdict::Hold(hold, _) => return self.join_line(content, row, hold).await,
             Verdict::Refuse(status, reason) => return self.refuse(content, row, status, reason).await,
         };
@@ -140,12 +143,14 @@ impl<P: Ports> Life<P> {
             return self.hand_on(content, row, line).await;
         }
         // The wait may have been long. A trial of a half-open breaker lasts until its outcome is recorded.
-        let _pass = match self.ports.pass(&ready.sender) {
+        let _pass = match self.ports.pass(&ready.via, &ready.sender) {
             Ok(pass) => pass,
             Err(hold) => return self.join_line(content, row, hold).await,
         };
         let (asked_at, token) = (self.clock.awake_or_not(), self.clock.claim_token());
-        let attempt = match self.ports.claim(ClaimRequest { row: row.clone(), token }).await? {
+        let request =
+            ClaimRequest { row: row.clone(), token, via: ready.via.clone(), is_budgeted: ready.is_budgeted };
+        let attempt = match self.ports.claim(request).await? {
             Claim::Yours(attempt) => attempt,
             Claim::Held(hold) => return self.join_line(content, row, hold).await,
             other => return self.not_ours(content, &row, other).await,
@@ -154,9 +159,10 @@ impl<P: Ports> Life<P> {
             let line = line.or((aside == Aside::Line).then_some(Hold::Rate(ready.sender)));
             return self.give_back(content, row, token, (aside, line)).await;
         }
+        let via = ready.via.clone();
         let call = call(&wake_up, ready, &attempt, self.clock.now());
         let (started_at, started) = (self.clock.now(), Instant::now());
-        let outcome = self.ports.call(&call).await;
+        let outcome = self.ports.call(&via, &call).await;
         let duration = started.elapsed();
         metrics::called(wake_up.lane, &outcome, duration, wake_up.enqueued_at, started_at);
         let history =
@@ -165,17 +171,20 @@ impl<P: Ports> Life<P> {
         log(row.id, &attempt, &outcome, &decision);
         metrics::decided(wake_up.lane, &decision);
         let next = decision.into_next(self.settings.ladder_unit);
-        let record = Record {
-            id: row.id,
-            token,
-            number: attempt.number,
-            started_at,
-            duration,
-            outcome,
-            next: next.clone(),
-        };
+        let (number, next_too, account) = (attempt.number, next.clone(), via.account);
+        let record =
+            Record { id: row.id, token, number, account, started_at, duration, outcome, next: next_too };
         let recorded = self.record(record).await?;
         self.carry_out(content, &row, &next, recorded).await
+    }
+
+    async fn decode(&self, content: &EnvelopeContent, now: Timestamp) -> Result<WakeUp, Undecodable> {
+        let countries = self.ports.countries().await;
+        let defaults_of = |tenant: &str| match countries.get(tenant) {
+            Some(&country) => JobDefaults { country },
+            None => self.settings.defaults.clone(),
+        };
+        decode_for(content, defaults_of, now)
     }
 
     async fn gate(
@@ -235,6 +244,10 @@ impl<P: Ports> Life<P> {
             // the database's clock, which may be behind ours.
             if self.clock.now() >= deadline {
                 return Ok(Err(Aside::For(PAST_DEADLINE_WAIT)));
+            }
+            // The gate may have judged it long ago, if the database was away.
+            if ready.quiet_from.is_some_and(|at| self.clock.now() >= at) {
+                return Ok(Err(Aside::Quiet));
             }
             let until = match slot {
                 Slot::Now => Instant::now(),

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::gcra::{Rate, late_max};
+use facteur_core::hold::Fuse;
+use facteur_core::integration::Home;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Capacity, Pull, PulledJob};
-use facteur_core::limits::SLOT_LOOKAHEAD;
+use facteur_core::limits::{SLOT_LOOKAHEAD, SLOT_PULL_INTERVAL_MIN, SLOT_REFILL_AT};
 use facteur_core::sender::Sender;
 use facteur_postgres::{BatchFailure, Directory, PULL_JOBS_MAX, RateLines};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -27,10 +29,6 @@ use crate::rate_lines::{Bell, Lines};
 
 /// How often the lines that other workers filled are looked for.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
-/// A line is pulled again when the sender's clock is ahead by no more than this.
-const REFILL_AT: Duration = Duration::from_millis(75);
-/// A line is not pulled more often.
-const PULL_INTERVAL_MIN: Duration = Duration::from_millis(25);
 /// A line is pulled at least so often, for its rate may have been changed.
 const PULL_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// How long a failed pull is waited for.
@@ -54,8 +52,8 @@ pub(crate) struct Pump {
     pub(crate) rate_lines: RateLines,
     pub(crate) directory: Directory,
     pub(crate) breakers: Breakers,
-    /// The account at Twilio, by its SID.
-    pub(crate) account: String,
+    /// The account of the environment.
+    pub(crate) home: Arc<Home>,
     pub(crate) default_rate: Option<Rate>,
     pub(crate) anchor: Arc<Anchor>,
     pub(crate) clock: Clock,
@@ -130,7 +128,7 @@ impl Pump {
             *capacity.of_mut(*lane) = u32::try_from(permits.len()).unwrap_or(PULL_JOBS_MAX);
         }
         if capacity == Capacity::default() {
-            return again_in(Vec::new(), PULL_INTERVAL_MIN);
+            return again_in(Vec::new(), SLOT_PULL_INTERVAL_MIN);
         }
         let (draw, not_before) = (self.clock.draw().0, self.anchor.not_before());
         let asked_at = Instant::now();
@@ -146,15 +144,20 @@ impl Pump {
         for job in jobs {
             self.hand_over(job, rate, trust, &mut permits).await;
         }
-        let refill_at = tat.and_then(|tat| self.anchor.instant(tat)).and_then(|at| at.checked_sub(REFILL_AT));
+        let refill_at =
+            tat.and_then(|tat| self.anchor.instant(tat)).and_then(|at| at.checked_sub(SLOT_REFILL_AT));
         let wait = refill_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
-        again_in(exhausted, wait.clamp(PULL_INTERVAL_MIN, PULL_INTERVAL_MAX))
+        again_in(exhausted, wait.clamp(SLOT_PULL_INTERVAL_MIN, PULL_INTERVAL_MAX))
     }
 
     /// Whether what is pulled now would only change lines, and leave its place on the sender's clock to nobody.
     async fn is_held(&self, sender: &Sender) -> bool {
-        self.breakers.hold_for(&self.account, sender).is_some()
-            || self.directory.is_paused(sender, &self.account).await
+        let via = self.directory.way_of(sender, &self.home).await;
+        let is_broken = match &via {
+            Some(via) => self.breakers.hold_for(&via.account, sender).is_some(),
+            None => self.breakers.is_open(&Fuse::Sender(sender.clone())),
+        };
+        is_broken || self.directory.is_paused(sender, via.as_ref()).await
     }
 
     async fn hand_over(

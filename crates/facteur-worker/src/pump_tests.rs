@@ -44,7 +44,7 @@ async fn ground(sql: &str) -> Ground {
         rate_lines: RateLines::new(database.clone()),
         directory: Directory::start(database.clone(), CancellationToken::new()),
         breakers: Breakers::new(clock.clone()),
-        account: ACCOUNT.to_owned(),
+        home: Arc::new(Home { account: ACCOUNT.to_owned(), sms: None, whatsapp: None, is_shared: true }),
         default_rate: None,
         anchor: Arc::new(Anchor::new()),
         clock,

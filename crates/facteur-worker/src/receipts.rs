@@ -8,13 +8,14 @@ use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
 use facteur_core::receipts::{PollPace, PollSchedule, Polled, Verdict, next_span};
 use facteur_postgres::receipts::{self, LookLater, MissingReceipt};
 use facteur_postgres::{Applied, BatchFailure, Callbacks, Database, SubmitError};
-use facteur_twilio::{FetchError, TwilioClient};
+use facteur_twilio::FetchError;
 use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::metrics;
 use crate::patience::in_time;
 
@@ -40,7 +41,7 @@ pub(crate) struct Receipts {
     pub(crate) database: Database,
     /// Applies what was heard, as if Twilio had called.
     pub(crate) callbacks: Callbacks,
-    pub(crate) twilio: TwilioClient,
+    pub(crate) accounts: Accounts,
     pub(crate) schedule: PollSchedule,
 }
 
@@ -170,9 +171,11 @@ impl Receipts {
     }
 
     async fn ask_for(&self, missing: MissingReceipt) -> (MissingReceipt, Told) {
-        let told = match &missing.sid {
-            None => Told::Unanswered("the stored SID is none".to_owned()),
-            Some(sid) => match self.twilio.fetch_message(sid).await {
+        let account = missing.account.as_deref().unwrap_or(self.accounts.home_sid());
+        let told = match (&missing.sid, self.accounts.client(account)) {
+            (None, _) => Told::Unanswered("the stored SID is none".to_owned()),
+            (_, Err(unusable)) => Told::Unanswered(unusable.to_string()),
+            (Some(sid), Ok(twilio)) => match twilio.fetch_message(sid).await {
                 Ok(state) => Told::Says(state),
                 Err(FetchError::Gone) => Told::Gone,
                 Err(FetchError::Throttled { retry_after }) => Told::Throttled(retry_after),
@@ -187,7 +190,7 @@ impl Receipts {
         let (mut told_of, mut looks, mut closings) = (Vec::new(), Vec::new(), Vec::new());
         for (missing, told) in heard {
             let Some(polled) = told.polled() else { continue };
-            told_of.extend(told.receipt(&missing));
+            told_of.extend(told.receipt(&missing, self.accounts.home_sid()));
             let job_id = missing.job_id;
             match self.schedule.after(missing.age, polled) {
                 Verdict::Ended => {}
@@ -280,9 +283,10 @@ impl Told {
         }
     }
 
-    fn receipt(&self, missing: &MissingReceipt) -> Option<Receipt> {
+    fn receipt(&self, missing: &MissingReceipt, home: &str) -> Option<Receipt> {
         let Self::Says(state) = self else { return None };
         Some(Receipt {
+            account: missing.account.clone().unwrap_or_else(|| home.to_owned()),
             job_id: missing.job_id,
             attempt: missing.attempt,
             sid: missing.sid.clone()?,

@@ -1,7 +1,8 @@
 use facteur_core::ids::{AttemptNumber, MessageSid};
 use facteur_core::receipts::FIRST_POLL_AGE;
+use facteur_postgres::Directory;
 use facteur_postgres::PostgresConfig;
-use facteur_twilio::{Auth, TwilioConfig};
+use facteur_twilio::{Auth, TwilioClient, TwilioConfig};
 use tokio::net::TcpListener;
 use twilio_sim::{ACCOUNT_SID, AUTH_TOKEN, Sim, SimConfig, SimHandle};
 use uuid::Uuid;
@@ -30,14 +31,17 @@ async fn duty(rule: serde_json::Value) -> (Receipts, SimHandle) {
     });
     let schedule = PollSchedule::new(FIRST_POLL_AGE, true);
     let database = database.unwrap();
-    let callbacks = Callbacks::start(database.clone(), ACCOUNT_SID);
-    (Receipts { database, callbacks, twilio: twilio.unwrap(), schedule }, simulator)
+    let callbacks = Callbacks::start(database.clone());
+    let directory = Directory::start(database.clone(), CancellationToken::new());
+    let accounts = Accounts::new(twilio.unwrap(), directory);
+    (Receipts { database, callbacks, accounts, schedule }, simulator)
 }
 
 fn due(count: u128) -> Vec<MissingReceipt> {
     let missing = |number: u128| MissingReceipt {
         job_id: JobId(Uuid::from_u128(number)),
         attempt: AttemptNumber(1),
+        account: None,
         sid: Some(MessageSid::parse(&format!("SM{number:032x}")).unwrap()),
         age: FIRST_POLL_AGE,
     };

@@ -1,10 +1,12 @@
 //! The search for evidence about uncertain attempts. Any worker does it: it takes a few searches that are due, reads
 //! the account's list of messages, asks the database what is known by then, judges, and applies.
 //!
+//! What is due is looked for account by account, for each has its own list.
+//!
 //! The order matters: the list is read before the database is asked, so that whatever stands in the list and was
 //! recorded is known, and whatever is not recorded yet is a twin.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use facteur_core::Timestamp;
@@ -17,10 +19,11 @@ use facteur_core::reconcile::{
 use facteur_core::schedule::RetrySchedule;
 use facteur_postgres::reconciliations::{self, Known, Look, Looked};
 use facteur_postgres::{BatchFailure, Database};
-use facteur_twilio::{ListFault, TwilioClient};
+use facteur_twilio::ListFault;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::patience::in_time;
@@ -46,7 +49,7 @@ pub struct Reconciliation {
 /// Searches for evidence.
 pub(crate) struct Reconciler {
     pub(crate) database: Database,
-    pub(crate) twilio: TwilioClient,
+    pub(crate) accounts: Accounts,
     pub(crate) clock: Clock,
     pub(crate) settings: Reconciliation,
     /// Of the delay ladder.
@@ -83,39 +86,62 @@ impl Reconciler {
         }
     }
 
-    /// Makes the looks that are due. How long to leave Twilio alone, if it asked for that.
+    /// Makes the looks that are due. How long to leave Twilio alone, if all accounts asked for that.
     async fn search(&self) -> Result<Option<Duration>, BatchFailure> {
         loop {
             let looks = in_time(reconciliations::take(&self.database)).await?;
             if looks.is_empty() {
                 return Ok(None);
             }
-            let lists = self.read(&looks).await;
-            let ids: Vec<_> = looks.iter().map(|look| look.id).collect();
-            if let Some(pause) = lists.throttled {
-                in_time(reconciliations::put_off(&self.database, &ids, pause)).await?;
-                tracing::warn!(
-                    ?pause,
-                    searches = ids.len(),
-                    "Twilio throttles its list of messages: looked for later"
-                );
-                return Ok(Some(pause));
+            let mut of_accounts: BTreeMap<String, Vec<Look>> = BTreeMap::new();
+            for look in looks {
+                of_accounts.entry(look.account.clone()).or_default().push(look);
             }
-            let known = in_time(reconciliations::known(&self.database, &ids)).await?;
-            let sids = in_time(reconciliations::sids(&self.database, &lists.sids())).await?;
-            let latest_listed = lists.latest_of_ours(&sids);
-            for known in &known {
-                if let Err(error) = self.settle(known, &lists, &sids, latest_listed).await {
-                    tracing::warn!(job = %known.id, %error, "what was found could not be written; looked for again");
-                }
+            let mut pauses = Vec::new();
+            for (account, looks) in of_accounts {
+                pauses.push(self.search_in(&account, &looks).await?);
+            }
+            if pauses.iter().all(Option::is_some) {
+                return Ok(pauses.into_iter().flatten().min());
             }
         }
     }
 
+    /// Makes these looks in the lists of an account. How long to leave it alone, if it asked for that.
+    async fn search_in(&self, account: &str, looks: &[Look]) -> Result<Option<Duration>, BatchFailure> {
+        let lists = self.read(account, looks).await;
+        let ids: Vec<_> = looks.iter().map(|look| look.id).collect();
+        if let Some(pause) = lists.throttled {
+            in_time(reconciliations::put_off(&self.database, &ids, pause)).await?;
+            tracing::warn!(
+                ?pause,
+                searches = ids.len(),
+                "Twilio throttles its list of messages: looked for later"
+            );
+            return Ok(Some(pause));
+        }
+        let known = in_time(reconciliations::known(&self.database, &ids)).await?;
+        let sids = in_time(reconciliations::sids(&self.database, &lists.sids())).await?;
+        let latest_listed = lists.latest_of_ours(&sids);
+        for known in &known {
+            if let Err(error) = self.settle(known, &lists, &sids, latest_listed).await {
+                tracing::warn!(job = %known.id, %error, "what was found could not be written; looked for again");
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads the latest messages first: what stands in a recipient's list by then stands there for sure.
-    async fn read(&self, looks: &[Look]) -> Lists {
-        let mut lists =
-            Lists { latest: self.twilio.latest_messages().await, of: HashMap::new(), throttled: None };
+    async fn read(&self, account: &str, looks: &[Look]) -> Lists {
+        let twilio = match self.accounts.client(account) {
+            Ok(twilio) => twilio,
+            Err(unusable) => {
+                let fault = ListFault::NotReadable { cause: unusable.to_string() };
+                let throttled = note(&fault);
+                return Lists { latest: Err(fault), of: HashMap::new(), throttled };
+            }
+        };
+        let mut lists = Lists { latest: twilio.latest_messages().await, of: HashMap::new(), throttled: None };
         let mut since: HashMap<&Recipient, Timestamp> = HashMap::new();
         for look in looks {
             let opens_at = look.window.opens_at();
@@ -130,7 +156,7 @@ impl Reconciler {
         }
         for (recipient, since) in since {
             let next = Instant::now() + LIST_INTERVAL;
-            match self.twilio.messages_to(recipient, since).await {
+            match twilio.messages_to(recipient, since).await {
                 Ok(listed) => drop(lists.of.insert(recipient.clone(), listed)),
                 Err(fault) => lists.throttled = note(&fault),
             }
@@ -152,7 +178,10 @@ impl Reconciler {
         if !known.is_open {
             return in_time(reconciliations::overtaken(&self.database, known.id, known.attempt)).await;
         }
-        let evidence = evidence(known, lists, sids, latest_listed, self.settings);
+        let can_receive_callbacks =
+            self.accounts.can_receive_callbacks(&known.account, self.settings.can_receive_callbacks);
+        let settings = Reconciliation { can_receive_callbacks, ..self.settings };
+        let evidence = evidence(known, lists, sids, latest_listed, settings);
         let judgement = judge(&evidence);
         let looked = Looked {
             id: known.id,

@@ -32,6 +32,7 @@ fn known() -> Known {
     Known {
         id: JobId(Uuid::from_u128(7)),
         attempt: 1,
+        account: "AC1".to_owned(),
         is_open: true,
         recipient: recipient(),
         text: Some("Bonjour".to_owned()),

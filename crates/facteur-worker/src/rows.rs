@@ -16,7 +16,7 @@ pub(crate) fn job_row(
     let mut headers = headers_to_keep(&content.headers);
     headers.remove(HEADER_TURN);
     let mut row = JobRow::of(&wake_up.job, wake_up.turn, wake_up.lane, content.body.clone(), deadline);
-    row.add_origin(headers, wake_up.enqueued_at, now);
+    row.add_origin(headers, wake_up.country, wake_up.enqueued_at, now);
     row
 }
 

@@ -5,33 +5,31 @@ use std::time::Duration;
 
 use facteur_amqp::{AmqpConfig, Consumer, ConsumerHealthHandle, Names, Publisher, PublisherHealthHandle};
 use facteur_core::gcra::Rate;
+use facteur_core::integration::Home;
 use facteur_core::job::JobDefaults;
 use facteur_core::lane::Lane;
 use facteur_core::receipts::PollSchedule;
-use facteur_postgres::{Callbacks, Database, DeadLetters, Directory, RateLines, Store, TemplateStore};
+use facteur_core::vault::Keyring;
+use facteur_postgres::{Callbacks, Database, DeadLetters, RateLines, Store, TemplateStore};
 use facteur_twilio::TwilioClient;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::adapters::DefaultSenders;
 use crate::adapters::{LanePorts, StoreSlots};
-use crate::anchor::Anchor;
-use crate::breakers::Breakers;
 use crate::clock::Clock;
-use crate::governor::Governor;
 use crate::heartbeat::Heartbeat;
 use crate::lane_loop::{LifePanicked, Sources};
 use crate::pacer::Pacer;
 use crate::process::{Life, Settings};
 use crate::pump::{Door, Pump};
-use crate::rate_lines::Bell;
 use crate::receipts::Receipts;
 use crate::reconciler::Reconciler;
 pub use crate::reconciler::Reconciliation;
 use crate::relay::Relay;
-use crate::{bulks, duties, keeper, lane_loop, lines, metrics, probe};
+use crate::shared::Shared;
+use crate::{budgets, bulks, duties, keeper, lane_loop, lines, metrics, probe};
 
 /// The keeper files one by one, and an envelope may be large.
 const KEEPER_PREFETCH: u16 = 2;
@@ -52,7 +50,7 @@ pub struct Permits {
 }
 
 impl Permits {
-    fn of(self, lane: Lane) -> u16 {
+    pub(crate) fn of(self, lane: Lane) -> u16 {
         match lane {
             Lane::Urgent => self.urgent,
             Lane::Normal => self.normal,
@@ -69,12 +67,14 @@ pub struct WorkerParts {
     pub urgent_database: Database,
     /// Connections of everything else.
     pub database: Database,
-    /// Twilio.
+    /// Twilio, for the account of the environment.
     pub twilio: TwilioClient,
+    /// That account, and who sends over it.
+    pub home: Home,
+    /// What opens the credentials of tenants' accounts.
+    pub keyring: Arc<Keyring>,
     /// What jobs take where they are silent.
     pub defaults: JobDefaults,
-    /// Senders of jobs that name none.
-    pub default_senders: DefaultSenders,
     /// Rate of senders that have none of their own; no limit if absent.
     pub default_rate: Option<Rate>,
     /// How evidence about uncertain messages is searched for.
@@ -148,28 +148,6 @@ impl Readiness {
     }
 }
 
-/// What the lanes of a worker share.
-struct Shared {
-    directory: Directory,
-    anchor: Arc<Anchor>,
-    bell: Arc<Bell>,
-    breakers: Breakers,
-    governor: Governor,
-}
-
-impl Shared {
-    fn new(parts: &WorkerParts, stopping: CancellationToken) -> Self {
-        let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
-        Self {
-            directory: Directory::start(parts.database.clone(), stopping),
-            anchor: Arc::new(Anchor::new()),
-            bell: Arc::new(Bell::default()),
-            breakers: Breakers::new(parts.clock.clone()),
-            governor: Governor::new(permits, parts.clock.clone()),
-        }
-    }
-}
-
 impl Worker {
     /// Starts everything; connections are made, and made again, in the background. Work begins to stop when
     /// `stopping` is cancelled.
@@ -196,7 +174,7 @@ impl Worker {
             rate_lines: RateLines::new(parts.database.clone()),
             directory: shared.directory.clone(),
             breakers: shared.breakers.clone(),
-            account: parts.twilio.account_sid().to_owned(),
+            home: Arc::clone(&shared.home),
             default_rate: parts.default_rate,
             anchor: Arc::clone(&shared.anchor),
             clock: parts.clock.clone(),
@@ -216,9 +194,9 @@ impl Worker {
         }
         let stopping = worker.stopping.clone();
         worker.spawn("the pump of the lines", pump.run(stopping.clone()));
-        worker.spawn("the governor of concurrency", shared.governor.run(governed, stopping.clone()));
-        worker.start_background(&parts, &names, &urgent_publisher, &publisher, shared.breakers);
-        worker.start_receipts(&parts);
+        worker.spawn("the governor of concurrency", shared.governor.clone().run(governed, stopping.clone()));
+        worker.start_background(&parts, &names, &urgent_publisher, &publisher, &shared);
+        worker.start_receipts(&parts, &shared);
         worker.spawn("the heartbeat", heartbeat.run(stopping));
         worker
     }
@@ -230,20 +208,20 @@ impl Worker {
         parts: &WorkerParts,
         shared: &Shared,
     ) -> LanePorts {
-        let store = Store::start(database.clone(), parts.twilio.account_sid());
+        let store = Store::start(database.clone());
         self.stores.push(store.clone());
         let (anchor, closing) = (Arc::clone(&shared.anchor), self.closing.clone());
         LanePorts {
             pacer: Pacer::new(StoreSlots { store: store.clone(), anchor, closing: closing.clone() }, lane),
             store,
             publisher: publisher.clone(),
-            twilio: parts.twilio.clone(),
+            accounts: shared.accounts.clone(),
             breakers: shared.breakers.clone(),
             governor: shared.governor.clone(),
             templates: TemplateStore::new(database.clone()),
             directory: shared.directory.clone(),
             lane,
-            default_senders: parts.default_senders.clone(),
+            home: Arc::clone(&shared.home),
             default_rate: parts.default_rate,
             ladder_unit: parts.amqp.delay_unit,
             bell: Arc::clone(&shared.bell),
@@ -289,7 +267,7 @@ impl Worker {
         names: &Names,
         urgent_publisher: &Publisher,
         publisher: &Publisher,
-        breakers: Breakers,
+        shared: &Shared,
     ) {
         let dead = Consumer::start(parts.amqp.clone(), names.dead(), KEEPER_PREFETCH, self.closing.clone());
         self.readiness.consumers.push(("dead", dead.health_handle()));
@@ -312,22 +290,31 @@ impl Worker {
         let (database, stopping) = (parts.database.clone(), self.stopping.clone());
         let lines = lines::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
         self.spawn("the release of paused jobs", lines);
+        let budgets = budgets::release_for_ever(database.clone(), nudges.clone(), stopping.clone());
+        self.spawn("the release of jobs that budgets held back", budgets);
         self.spawn("the counting of lines", lines::count_for_ever(database.clone(), stopping.clone()));
         let dripper = bulks::drip_for_ever(database.clone(), nudges.clone(), stopping.clone());
         self.spawn("the dripper of bulks", dripper);
-        let (twilio, rung) = (parts.twilio.clone(), nudges.clone());
-        let duty = probe::Duty { breakers, database: database.clone(), twilio, nudges: rung };
+        let duty = probe::Duty {
+            breakers: shared.breakers.clone(),
+            database: database.clone(),
+            accounts: shared.accounts.clone(),
+            directory: shared.directory.clone(),
+            home: Arc::clone(&shared.home),
+            nudges: nudges.clone(),
+        };
         self.spawn("the duty of breakers", duty.run(stopping.clone()));
         let account = parts.twilio.account_sid().to_owned();
         self.spawn("the sweep", duties::sweep_for_ever(database.clone(), account, nudges, stopping.clone()));
         let reconciler = Reconciler {
             database: database.clone(),
-            twilio: parts.twilio.clone(),
+            accounts: shared.accounts.clone(),
             clock: parts.clock.clone(),
             settings: parts.reconciliation,
             ladder_unit: parts.amqp.delay_unit,
         };
         self.spawn("the search for evidence", reconciler.run(stopping.clone()));
+        self.spawn("the forgetting", duties::redact_for_ever(database.clone(), stopping.clone()));
         self.spawn("the measuring", duties::measure_for_ever(database, stopping.clone()));
         let readiness = self.readiness.clone();
         self.spawn("the watch over connections", async move {
@@ -337,12 +324,12 @@ impl Worker {
         });
     }
 
-    fn start_receipts(&mut self, parts: &WorkerParts) {
-        let callbacks = Callbacks::start(parts.database.clone(), parts.twilio.account_sid());
+    fn start_receipts(&mut self, parts: &WorkerParts, shared: &Shared) {
+        let callbacks = Callbacks::start(parts.database.clone());
         let receipts = || Receipts {
             database: parts.database.clone(),
             callbacks: callbacks.clone(),
-            twilio: parts.twilio.clone(),
+            accounts: shared.accounts.clone(),
             schedule: parts.receipts,
         };
         self.spawn("the walk for missing receipts", receipts().walk_for_ever(self.stopping.clone()));

@@ -10,9 +10,17 @@ use crate::exit::Exit;
 
 mod bulk;
 mod control;
+mod integrations;
+mod keys;
+mod templates;
+mod tenants;
 
 pub use bulk::BulkArgs;
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
+pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
+pub use keys::{KeyArgs, KeysCommand, RoleName};
+pub use templates::{ChannelChoice, PreviewArgs, PutTemplate, TemplateName, TemplatesCommand};
+pub use tenants::{Switch, TenantSetArgs, TenantsCommand};
 
 /// Longest `--wait`, in seconds.
 const WAIT_S_MAX: u64 = 3_600;
@@ -54,7 +62,7 @@ pub enum Command {
     /// The first SIGTERM or SIGINT stops it softly: calls in flight are finished and recorded. The second ends
     /// it at once. /metrics, /healthz and /readyz are on telemetry.metrics_listen.
     Worker(WorkArgs),
-    /// Takes Twilio's status callbacks on web.listen, until it is stopped.
+    /// Serves the HTTP API and takes Twilio's status callbacks on web.listen, until it is stopped.
     ///
     /// Twilio is told to call the public URL (FACTEUR_PUBLIC_URL), which must lead here. Signals, /metrics,
     /// /healthz and /readyz are as those of `worker`.
@@ -95,6 +103,18 @@ pub enum Command {
     /// Lists and changes rates of senders and weights of tenants; every worker knows within a second.
     #[command(subcommand)]
     Limits(LimitsCommand),
+    /// Lists and changes the accounts at Twilio of tenants that have their own; every worker knows within a second.
+    #[command(subcommand)]
+    Integrations(IntegrationsCommand),
+    /// Lists, shows, writes, previews and deletes templates.
+    #[command(subcommand)]
+    Templates(TemplatesCommand),
+    /// Shows and changes what tenants set: countries, budget, quiet hours, weight, language, country, time zone.
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
+    /// Makes, lists and revokes keys of the HTTP API.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Prints the completions of a shell, for it to read at start.
     Completions {
         /// The shell.
@@ -263,6 +283,8 @@ pub enum ReferencePage {
     Configuration,
     /// `docs/metrics.md`.
     Metrics,
+    /// `docs/openapi.json`.
+    Openapi,
     /// `docs/job.v1.schema.json`.
     Schema,
     /// `docs/states.md`.

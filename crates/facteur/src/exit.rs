@@ -15,7 +15,7 @@ pub enum Exit {
     Usage,
     /// `doctor` found a fault.
     NotReady,
-    /// There is no such message, dead letter or pause (yet).
+    /// There is no such message, dead letter, pause, template or key (yet).
     NotFound,
     /// `send --wait` ended before the message did.
     StillOpen,
@@ -32,7 +32,7 @@ impl Exit {
         ),
         (Self::Usage, "wrong command line or configuration"),
         (Self::NotReady, "`doctor` found a fault"),
-        (Self::NotFound, "no such message, dead letter or pause, or not seen yet"),
+        (Self::NotFound, "no such message, dead letter, pause, template or key, or not seen yet"),
         (Self::StillOpen, "`send --wait` ended before the message did: it is published and goes on"),
     ];
 

@@ -54,6 +54,14 @@ pub fn metrics_page() -> String {
     )
 }
 
+/// `docs/openapi.json`: every route of the HTTP API.
+///
+/// # Errors
+/// None that can happen: the document is JSON.
+pub fn openapi_page() -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(&serde_json::to_value(facteur_web::openapi::document())?)? + "\n")
+}
+
 /// `docs/job.v1.schema.json`.
 ///
 /// # Errors

@@ -10,16 +10,18 @@ use facteur_core::limits::{CALL_DURATION_MAX, SHUTDOWN_DRAIN_MAX};
 use facteur_core::peers::SharedSettings;
 use facteur_core::receipts::PollSchedule;
 use facteur_postgres::{Database, PostgresConfig};
-use facteur_twilio::{TwilioClient, TwilioConfig};
-use facteur_web::{JobSettings, WebParts};
+use facteur_twilio::{PublicDocument, TwilioClient, TwilioConfig};
+use facteur_web::{AcceptLimits, AccessSettings, JobSettings, JwksSource, JwtSettings, WebParts};
 use facteur_worker::clock::Clock;
-use facteur_worker::worker::{DefaultSenders, Permits, Reconciliation, WorkerParts};
+use facteur_worker::worker::{Permits, Reconciliation, WorkerParts};
 use secrecy::ExposeSecret;
 
-use crate::config::{Config, Problems};
+use crate::config::{Config, Jwks, Problems};
 
 /// A name lookup, a connection and a TLS handshake take no longer.
 const TWILIO_CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A look at an account that somebody waits for takes no longer.
+pub const TWILIO_LOOK_MAX: Duration = Duration::from_secs(10);
 /// Share of the connections to the database that only the urgent lane uses.
 const URGENT_POOL_SHARE: usize = 4;
 
@@ -60,15 +62,42 @@ pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
     let credentials = config.twilio.credentials()?;
     Ok(WebParts {
         database: Database::open(&web_postgres(config))?,
-        account_sid: credentials.account_sid,
+        home: config.twilio.home()?,
+        keyring: Arc::clone(&config.twilio.keyring),
+        client: TwilioClient::new(twilio(config, TWILIO_LOOK_MAX, 1)?)?,
         signing_tokens: credentials.signing_tokens,
         public_url: config.worker.public_url.clone(),
-        jobs: JobSettings {
-            defaults: JobDefaults { country: config.worker.default_country },
-            sms_sender: config.twilio.default_sender(Channel::Sms),
-            whatsapp_sender: config.twilio.default_sender(Channel::Whatsapp),
+        access: access(config)?,
+        jobs: JobSettings { defaults: JobDefaults { country: config.worker.default_country } },
+        limits: AcceptLimits {
+            tenant_rate: config.web.tenant_rate,
+            outbox_rows_max: i64::from(config.web.outbox_max),
         },
+        evidence: config.worker.evidence(),
         now: Arc::new(move || clock.now()),
+    })
+}
+
+/// Who may use the API.
+fn access(config: &Config) -> anyhow::Result<AccessSettings> {
+    let web = &config.web;
+    let jwks = match &web.jwks {
+        Some(Jwks::Url(url)) => Some(JwksSource::Published(PublicDocument::new(url.clone())?)),
+        Some(Jwks::File(path)) => Some(JwksSource::File(path.clone())),
+        None => None,
+    };
+    let takes_tokens = web.jwt_secret.is_some() || jwks.is_some();
+    let jwt = takes_tokens.then(|| JwtSettings {
+        secret: web.jwt_secret.clone(),
+        jwks,
+        issuer: web.jwt_issuer.clone(),
+        audience: web.jwt_audience.clone(),
+    });
+    Ok(AccessSettings {
+        jwt,
+        default_keys: web.default_keys.clone(),
+        origins: web.cors_origins.clone(),
+        trusted_proxies: web.trusted_proxies.clone(),
     })
 }
 
@@ -136,6 +165,8 @@ pub fn shared_settings(config: &Config) -> SharedSettings {
         ("amqp.prefix", Some(config.amqp.prefix.clone())),
         ("the delay ladder's unit", Some(format!("{:?}", amqp.delay_unit))),
         ("twilio.account_sid", account),
+        ("twilio.shared", Some(config.twilio.is_shared.to_string())),
+        ("the ids of the keys in twilio.secret_key", Some(config.twilio.keyring.ids())),
         ("the default sender of SMS", sender(Channel::Sms)),
         ("the default sender of WhatsApp", sender(Channel::Whatsapp)),
     ];
@@ -160,11 +191,9 @@ pub fn parts(config: &Config, databases: Databases) -> anyhow::Result<WorkerPart
         urgent_database: databases.urgent,
         database: databases.shared,
         twilio,
+        home: config.twilio.home()?,
+        keyring: Arc::clone(&config.twilio.keyring),
         defaults: JobDefaults { country: config.worker.default_country },
-        default_senders: DefaultSenders {
-            sms: config.twilio.default_sender(Channel::Sms),
-            whatsapp: config.twilio.default_sender(Channel::Whatsapp),
-        },
         default_rate: config.worker.sender_rate,
         reconciliation: Reconciliation {
             grace: config.worker.uncertain_grace,

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use tokio::time::Instant;
 
-use crate::{cargo, chaos, demo, rules, say, test, tidy};
+use crate::{cargo, chaos, demo, rules, say, schemathesis, test, tidy};
 
 /// A step; they run in this order, the quick ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Test,
     /// The demo's sums add up.
     Demo,
+    /// No request makes a route answer otherwise than the document says.
+    Schemathesis,
     /// The promises hold while everything breaks: three seeds, and the plans that found bugs.
     Chaos,
 }
@@ -60,7 +62,7 @@ pub(crate) async fn run(root: &Path, named: &[Step]) -> Result<bool> {
 }
 
 fn line(outcome: &str, name: &str, took: Duration) -> String {
-    format!("{outcome:>6} {name:<8} {:>7.1} s", took.as_secs_f64())
+    format!("{outcome:>6} {name:<12} {:>7.1} s", took.as_secs_f64())
 }
 
 impl Step {
@@ -78,6 +80,7 @@ impl Step {
             Self::Deny => deny(root),
             Self::Test => test::run(root).await,
             Self::Demo => demonstration(root).await.map(|()| vec![]),
+            Self::Schemathesis => schemathesis::run(root).await,
             Self::Chaos => {
                 if chaos::check(root).await? {
                     Ok(vec![])

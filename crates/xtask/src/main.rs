@@ -8,6 +8,7 @@ mod demo;
 mod env;
 mod rules;
 mod say;
+mod schemathesis;
 mod services;
 mod test;
 mod text;

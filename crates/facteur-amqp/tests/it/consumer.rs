@@ -92,10 +92,10 @@ async fn every_acknowledgement_arrives_whatever_its_order() {
 async fn what_is_not_acknowledged_comes_again_and_nothing_else() {
     let bench = Bench::new().await;
     let publisher = bench.publisher().await;
-    publish(&publisher, 0..200).await;
-    let mut consumer = bench.consumer(LANE, 200);
+    publish(&publisher, 0..100).await;
+    let mut consumer = bench.consumer(LANE, 100);
     let mut kept = BTreeSet::new();
-    for _ in 0..200 {
+    for _ in 0..100 {
         let envelope = next(&mut consumer).await;
         let id = id_of(&envelope);
         if id.is_multiple_of(4) {
@@ -104,8 +104,8 @@ async fn what_is_not_acknowledged_comes_again_and_nothing_else() {
             envelope.acker.ack();
         }
     }
-    kept.extend(fill(&publisher, &mut consumer, 200..350).await.iter().map(id_of));
-    assert_eq!(kept.len(), 200);
+    kept.extend(fill(&publisher, &mut consumer, 100..175).await.iter().map(id_of));
+    assert_eq!(kept.len(), 100);
     consumer.stop().await;
     assert_eq!(left_over(&bench, &publisher).await, kept);
 }

@@ -1,6 +1,8 @@
 //! On a real RabbitMQ: each test has a vhost of its own.
 
 #[cfg(test)]
+mod appetite;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod consumer;

@@ -133,3 +133,31 @@ async fn a_publisher_that_stops_publishes_what_it_took_and_takes_no_more() {
     assert_eq!(late, Err(PublishError::Closed));
     assert_eq!(bench.depth(&bench.names.queue(Lane::Normal)).await, 100);
 }
+
+/// `connection.blocked` (60) or `connection.unblocked` (61), as RabbitMQ says it to who publishes while memory or disk run
+/// out: a frame of a method (1) of channel 0 and class 10, with the reason as a short string.
+fn flow_control(method: u8, reason: &[u8]) -> Vec<u8> {
+    let payload = [&[0, 10, 0, method], reason].concat();
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[1, 0, 0, 0, 0, 0, length], payload.as_slice(), &[0xCE]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_takes_nothing_is_waited_for_while_consuming_goes_on() {
+    let bench = Bench::new().await;
+    let proxy = bench.proxy().await;
+    let publisher = Publisher::start(bench.config_through(&proxy), bench.shutdown.clone());
+    let mut health = publisher.health_handle();
+    let job = |id: u32| publisher.publish(Publication::job(Lane::Normal, &content(id)));
+    assert_eq!(job(1).await, Ok(()));
+    assert_eq!(proxy.say(&flow_control(60, b"\x0alow memory")), 1);
+    soon(health.wait_for(|health| health.blocked)).await.unwrap();
+    let mut asked = Box::pin(job(2));
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    let mut consumer = bench.consumer(Lane::Normal, 1);
+    next(&mut consumer).await.acker.ack();
+    assert_eq!(proxy.say(&flow_control(61, b"")), 1);
+    assert_eq!(soon(asked).await, Ok(()));
+    assert!(!publisher.health().blocked);
+    next(&mut consumer).await.acker.ack();
+}

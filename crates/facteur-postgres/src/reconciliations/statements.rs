@@ -6,7 +6,7 @@ pub(super) const TAKE: &str = "WITH picked AS (SELECT job_id FROM facteur.reconc
          ORDER BY next_check_at LIMIT $1 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE facteur.reconciliations r SET next_check_at = clock_timestamp() + $2::float8 * interval '1 second' \
          WHERE r.job_id = ANY (ARRAY(SELECT job_id FROM picked)) \
-         RETURNING r.job_id, r.recipient, r.started_at, r.ended_at) \
+         RETURNING r.job_id, r.account, r.recipient, r.started_at, r.ended_at) \
      SELECT t.*, m.channel FROM taken t \
      CROSS JOIN LATERAL (SELECT channel FROM facteur.messages WHERE id = t.job_id LIMIT 1) m";
 
@@ -24,11 +24,12 @@ pub(super) const KNOWN: &str = "WITH mine AS (SELECT r.*, m.channel, m.text, m.c
              (SELECT recipient, channel, text FROM facteur.messages WHERE id = j.id LIMIT 1) m \
          WHERE j.due_at <= (SELECT clock_timestamp() + interval '61 seconds') AND j.status = 'sending'), \
      callbacks AS (SELECT p.account, p.attempt_started_at, NOT EXISTS (SELECT FROM \
-             (SELECT a.sid, a.started_at FROM facteur.attempts a WHERE a.created_at > p.attempt_started_at \
+             (SELECT a.sid, a.started_at, a.account FROM facteur.attempts a WHERE a.created_at > p.attempt_started_at \
                   AND a.created_at <= (SELECT clock_timestamp() - $3::float8 * interval '1 second') OFFSET 0) a \
-             WHERE a.sid IS NOT NULL AND a.started_at > p.attempt_started_at) AS are_arriving \
+             WHERE a.sid IS NOT NULL AND a.started_at > p.attempt_started_at \
+               AND coalesce(a.account, p.account) = p.account) AS are_arriving \
          FROM facteur.webhook_proofs p WHERE p.account IN (SELECT account FROM mine)) \
-     SELECT r.job_id, r.attempt, r.recipient, r.channel, r.text, r.category, r.started_at, r.ended_at, r.searched_s, \
+     SELECT r.job_id, r.attempt, r.account, r.recipient, r.channel, r.text, r.category, r.started_at, r.ended_at, r.searched_s, \
             r.checks, r.was_clear, r.later_listed, \
             extract(epoch FROM clock_timestamp() - r.checked_at)::float8 AS since_look_s, \
             extract(epoch FROM clock_timestamp() - r.created_at)::float8 AS age_s, clock_timestamp() AS now, \
@@ -79,10 +80,10 @@ pub(super) const APPLY: &str = concat!(
              searched_s = $11, later_listed = later_listed OR $12, finding = $13, next_check_at = NULL, verdict = $10, \
              closed_at = clock_timestamp() FROM moved WHERE r.job_id = moved.id), \
      attempted AS (INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, \
-             sid, twilio_status, cause, next_status, reason) \
+             sid, twilio_status, cause, next_status, reason, account) \
          SELECT m.id, $2, coalesce(m.claim_token, gen_random_uuid()), r.started_at, \
                 (extract(epoch FROM r.ended_at - r.started_at) * 1000)::int4, 'uncertain', $9::int4, $7::text, \
-                $8::text, 'its worker did not come back', $3, $4 \
+                $8::text, 'its worker did not come back', $3, $4, r.account \
          FROM moved m JOIN facteur.reconciliations r ON r.job_id = m.id WHERE $7::text IS NOT NULL \
          ON CONFLICT (job_id, number) DO UPDATE SET sid = excluded.sid, twilio_status = excluded.twilio_status, \
              code = coalesce(excluded.code, attempts.code)), \

@@ -21,4 +21,6 @@ mod stories;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]
+mod template_book;
+#[cfg(test)]
 mod workers;

@@ -37,6 +37,20 @@ async fn a_relay_gets_its_own_rows_oldest_first_and_whole() {
 }
 
 #[tokio::test]
+async fn large_bodies_are_handed_out_few_at_a_time() {
+    let ground = ground().await;
+    fill(&ground, "normal", 20).await;
+    ground.run("UPDATE facteur.outbox SET body = convert_to(repeat('x', 65536), 'UTF8')").await;
+    let outbox = Outbox::new(ground.database.clone());
+    let first = outbox.claim("normal", 256).await.unwrap().rows;
+    assert_eq!(first.len(), 8);
+    let next = outbox.claim("normal", 256).await.unwrap().rows;
+    assert!(first.iter().map(|row| row.id).max() < next.iter().map(|row| row.id).min());
+    ground.run("UPDATE facteur.outbox SET body = convert_to(repeat('x', 1000000), 'UTF8')").await;
+    assert_eq!(outbox.claim("normal", 256).await.unwrap().rows.len(), 1, "one is never too large");
+}
+
+#[tokio::test]
 async fn relays_of_many_workers_never_hold_one_row_twice() {
     let ground = ground().await;
     fill(&ground, "urgent", 200).await;

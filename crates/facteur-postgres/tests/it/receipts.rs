@@ -58,13 +58,14 @@ fn ids(jobs: &[Uuid]) -> String {
 }
 
 fn callbacks(ground: &Ground) -> Callbacks {
-    Callbacks::start(ground.database.clone(), "AC00000000000000000000000000000001")
+    Callbacks::start(ground.database.clone())
 }
 
 /// What Twilio says when it is asked.
 fn polled(job: Uuid, twilio_status: TwilioStatus, code: Option<u32>) -> Receipt {
     let (status, source) = (ReceiptStatus::Known(twilio_status), ReceiptSource::Poll);
-    Receipt { job_id: JobId(job), attempt: AttemptNumber(1), sid: sid(job), status, code, source }
+    let account = "AC00000000000000000000000000000001".to_owned();
+    Receipt { account, job_id: JobId(job), attempt: AttemptNumber(1), sid: sid(job), status, code, source }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ const ACCOUNT: &str = "AC00000000000000000000000000000000";
 
 fn receipt(row: &JobRow, attempt: i32, number: u32, word: &str) -> Receipt {
     Receipt {
+        account: ACCOUNT.to_owned(),
         job_id: row.id,
         attempt: AttemptNumber(attempt),
         sid: sid(number),
@@ -31,7 +32,7 @@ fn with_code(receipt: Receipt, code: u32) -> Receipt {
 }
 
 fn callbacks(fixture: &Fixture) -> Callbacks {
-    Callbacks::start(fixture.database.clone(), ACCOUNT)
+    Callbacks::start(fixture.database.clone())
 }
 
 fn moved(to: Status) -> Applied {

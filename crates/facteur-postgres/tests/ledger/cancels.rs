@@ -8,7 +8,7 @@ use facteur_postgres::cancels::{self, BulkCancel, Cancel};
 use facteur_postgres::{BatchFailure, messages};
 use uuid::Uuid;
 
-use crate::fixture::{Fixture, accepted, again_in, finish, record, refused, row, token};
+use crate::fixture::{Fixture, accepted, again_in, finish, record, refused, row, token, via};
 
 const ADA: &str = "cli:ada";
 
@@ -54,7 +54,12 @@ async fn of_a_claim_and_a_cancellation_exactly_one_wins() {
     let fixture = Fixture::new().await;
     for number in 0..30u128 {
         let row = if number % 2 == 0 { row() } else { retrying(&fixture, 1_000 + number).await };
-        let claim = fixture.store.claim(ClaimRequest { row: row.clone(), token: token(number + 1) });
+        let claim = fixture.store.claim(ClaimRequest {
+            row: row.clone(),
+            token: token(number + 1),
+            via: via(),
+            is_budgeted: false,
+        });
         let (claimed, canceled) = tokio::join!(claim, cancel(&fixture, row.id));
         let is_claimed = matches!(claimed, Ok(Claim::Yours(_)));
         let is_canceled = matches!(canceled, Cancel::Canceled | Cancel::Unseen);

@@ -7,7 +7,7 @@ use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use facteur_postgres::Store;
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, in_s, record, refused, row, token};
+use crate::fixture::{Fixture, accepted, again_in, in_s, record, refused, row, token, via};
 
 #[tokio::test]
 async fn a_new_job_is_claimed_once_and_copies_of_its_envelope_find_it_busy_then_final() {
@@ -22,11 +22,11 @@ async fn a_new_job_is_claimed_once_and_copies_of_its_envelope_find_it_busy_then_
 #[tokio::test]
 async fn of_many_claims_of_one_job_exactly_one_wins() {
     let fixture = Fixture::new().await;
-    let other = Store::start(fixture.database.clone(), ACCOUNT);
+    let other = Store::start(fixture.database.clone());
     let row = row();
     let claims = (1..=40u128).map(|number| {
         let store = if number % 2 == 0 { &fixture.store } else { &other };
-        store.claim(ClaimRequest { row: row.clone(), token: token(number) })
+        store.claim(ClaimRequest { row: row.clone(), token: token(number), via: via(), is_budgeted: false })
     });
     let answers = futures_util::future::join_all(claims).await;
     let won = answers.iter().filter(|answer| matches!(answer, Ok(Claim::Yours(_)))).count();
@@ -124,10 +124,14 @@ async fn a_row_that_can_not_be_stored_fails_alone() {
     let fixture = Fixture::new().await;
     let bad = JobRow { text: Some("NUL \0".to_owned()), ..row() };
     let rows: Vec<JobRow> = (0..20).map(|index| if index == 7 { bad.clone() } else { row() }).collect();
-    let claims = rows
-        .iter()
-        .zip(1u128..)
-        .map(|(row, number)| fixture.store.claim(ClaimRequest { row: row.clone(), token: token(number) }));
+    let claims = rows.iter().zip(1u128..).map(|(row, number)| {
+        fixture.store.claim(ClaimRequest {
+            row: row.clone(),
+            token: token(number),
+            via: via(),
+            is_budgeted: false,
+        })
+    });
     let answers = futures_util::future::join_all(claims).await;
     for (row, answer) in rows.iter().zip(answers) {
         assert_eq!(answer.is_err(), row.id == bad.id, "{answer:?}");

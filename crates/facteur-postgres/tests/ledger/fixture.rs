@@ -4,6 +4,7 @@ use std::time::Duration;
 use facteur_core::Timestamp;
 use facteur_core::envelope::Headers;
 use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, MessageSid, Tenant, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::{Category, Channel, Fingerprint, Recipient};
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Attempt, Claim, ClaimRequest, JobRow, Next, Record, Wait};
@@ -16,7 +17,7 @@ use facteur_postgres::{Client, Database, PostgresConfig, Store, connect, migrate
 use facteur_testkit::TestDatabase;
 use uuid::Uuid;
 
-/// The account at Twilio of every store here.
+/// The account at Twilio of every claim here that names no other.
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 
 /// A store on a database of its own.
@@ -33,7 +34,7 @@ impl Fixture {
         let config = config(&test_database);
         migrate::run(&config).await.unwrap();
         let database = connect(&config).await.unwrap();
-        Self { store: Store::start(database.clone(), ACCOUNT), database, test_database }
+        Self { store: Store::start(database.clone()), database, test_database }
     }
 
     pub(crate) fn config(&self) -> PostgresConfig {
@@ -84,7 +85,8 @@ impl Fixture {
     }
 
     pub(crate) async fn claim(&self, row: &JobRow, token: u128) -> Claim {
-        let request = ClaimRequest { row: row.clone(), token: self::token(token) };
+        let request =
+            ClaimRequest { row: row.clone(), token: self::token(token), via: via(), is_budgeted: false };
         self.store.claim(request).await.unwrap()
     }
 
@@ -104,6 +106,10 @@ pub(crate) fn config(database: &TestDatabase) -> PostgresConfig {
         application_name: "test".to_owned(),
         publishes_events: false,
     }
+}
+
+pub(crate) fn via() -> Via {
+    Via { account: ACCOUNT.to_owned(), integration: None }
 }
 
 pub(crate) fn token(number: u128) -> ClaimToken {
@@ -176,7 +182,8 @@ pub(crate) fn record(
     (outcome, next): (Outcome, Next),
 ) -> Record {
     let (started_at, duration) = (in_s(0), Duration::from_millis(42));
-    Record { id: row.id, token: self::token(token), number, started_at, duration, outcome, next }
+    let account = ACCOUNT.to_owned();
+    Record { id: row.id, token: self::token(token), number, account, started_at, duration, outcome, next }
 }
 
 pub(crate) fn refused(code: u32) -> Outcome {

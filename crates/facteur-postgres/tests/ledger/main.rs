@@ -5,6 +5,8 @@ mod acceptances;
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod bulks;
 #[cfg(test)]
 mod callbacks;
@@ -14,6 +16,8 @@ mod cancels;
 mod claims;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod integrations;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use facteur_postgres::{BatchFailure, Directory, Subject};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, in_s, record, refused, row};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, in_s, record, refused, row, via};
 
 const ADA: &str = "cli:ada";
 
@@ -133,7 +133,7 @@ async fn the_directory_hears_of_pauses_cancelled_bulks_and_weights() {
         sender: Some(&sender),
         tenant: &tenant,
         lane: Lane::Normal,
-        account: ACCOUNT,
+        via: Some(&via()),
     };
     assert_eq!(directory.hold(subject).await, None);
     assert_eq!(directory.weight_of("acme"), 1);

@@ -3,21 +3,26 @@
 
 use std::time::Duration;
 
+use facteur_core::Timestamp;
 use facteur_core::hold::Hold;
+use facteur_core::ids::Tenant;
 use facteur_core::ids::{AttemptNumber, Turn};
+use facteur_core::ledger::JobRow;
 use facteur_core::ledger::{Claim, ClaimRequest, Settlement};
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
+use facteur_core::sender::Sender;
 use facteur_core::status::{Status, TwilioStatus};
 use facteur_postgres::receipts::LookLater;
+use facteur_postgres::tenants::TenantChange;
 use facteur_postgres::{
-    Callbacks, Database, PostgresConfig, Store, bulks, cancels, connect, lines, messages, receipts,
-    reconciliations, sweep,
+    Callbacks, Database, PostgresConfig, Store, budgets, bulks, cancels, connect, lines, messages, receipts,
+    reconciliations, sweep, tenants, windows,
 };
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token, via};
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 11] = [
     "bulk_recipients",
     "jobs",
     "messages",
@@ -27,6 +32,8 @@ const TABLES: [&str; 9] = [
     "status_events",
     "reconciliations",
     "missing_receipts",
+    "tenant_usage",
+    "conversation_windows",
 ];
 
 /// The lines of a plan that read a table without a condition on one of its indexes.
@@ -88,7 +95,28 @@ const MANY: &str = "INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, sta
      SELECT job_id, 1, sid, now(), now() + interval '1 day' FROM facteur.attempts WHERE sid IS NOT NULL ON CONFLICT DO NOTHING; \
      INSERT INTO facteur.reconciliations (job_id, attempt, account, recipient, started_at, ended_at, next_check_at) \
      SELECT id, 1, 'AC' || id, '+33612345678', now(), now(), now() + interval '1 day' FROM facteur.jobs ON CONFLICT DO NOTHING; \
+     INSERT INTO facteur.tenant_usage (tenant, day) SELECT 't' || n % 100, date '2026-01-01' + n / 100 \
+     FROM generate_series(1, 8000) AS n ON CONFLICT DO NOTHING; \
+     INSERT INTO facteur.conversation_windows SELECT 'whatsapp:+14155238886', '+33' || n, now() FROM generate_series(1, 8000) AS n; \
      VACUUM ANALYZE";
+
+/// Counts a job of a tenant with a budget, and asks what a worker asks about budgets and windows.
+async fn budgeted(database: &Database) {
+    let tenant = Tenant::parse("acme").unwrap();
+    let change = TenantChange { segments_per_day: Some(Some(1)), ..TenantChange::default() };
+    tenants::set(database, &tenant, &change, "who").await.unwrap();
+    let store = Store::start(database.clone(), ACCOUNT);
+    for number in [101, 102] {
+        let row = JobRow { tenant: tenant.clone(), ..row() };
+        store.claim(ClaimRequest { row, token: token(number), is_budgeted: true }).await.unwrap();
+    }
+    store.shutdown().await;
+    budgets::room(database, &tenant).await.unwrap();
+    budgets::usage(database, &tenant, 10).await.unwrap();
+    let (sender, contact) = (Sender::parse("whatsapp:+14155238886").unwrap(), row().recipient.number);
+    windows::heard(database, &sender, &contact, Timestamp::UNIX_EPOCH).await.unwrap();
+    windows::last_inbound(database, &sender, &contact).await.unwrap();
+}
 
 #[tokio::test]
 async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
@@ -99,11 +127,18 @@ async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_wh
     let number = fixture.yours(&row, 1).await.number;
     fixture.store.record(record(&row, 1, number, accepted(1))).await.unwrap();
 
-    let callbacks = Callbacks::start(database.clone(), ACCOUNT);
+    let callbacks = Callbacks::start(database.clone());
     for sid in [sid(1), sid(2)] {
         let (attempt, status) = (AttemptNumber(1), ReceiptStatus::Known(TwilioStatus::Sent));
-        let receipt =
-            Receipt { job_id: row.id, attempt, sid, status, code: None, source: ReceiptSource::Callback };
+        let receipt = Receipt {
+            account: ACCOUNT.to_owned(),
+            job_id: row.id,
+            attempt,
+            sid,
+            status,
+            code: None,
+            source: ReceiptSource::Callback,
+        };
         callbacks.apply(receipt).await.unwrap();
     }
     sweep(&database, ACCOUNT, true).await.unwrap();
@@ -121,9 +156,10 @@ async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_wh
     let hold = Hold::parse("pause:tenant:default").unwrap();
     lines::release(&database, &hold, 10).await.unwrap();
     messages::oldest_waiting(&database).await.unwrap();
+    budgeted(&database).await;
 
     let (prepared, mut found) = whole_reads(&database, "planned on empty tables").await;
-    assert!(prepared >= 14, "only {prepared} statements were looked at");
+    assert!(prepared >= 21, "only {prepared} statements were looked at");
     for statement in MANY.split(';') {
         fixture.sql(statement).await;
     }
@@ -137,11 +173,11 @@ async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_
     fixture.sql("VACUUM ANALYZE").await;
     // One connection, so that its prepared statements can be asked for.
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
-    let store = Store::start(database.clone(), ACCOUNT);
+    let store = Store::start(database.clone());
     let (first, second) = (row(), row());
     let mut numbers = Vec::new();
     for (row, number) in [(&first, 1), (&second, 2), (&second, 2)] {
-        let request = ClaimRequest { row: row.clone(), token: token(number) };
+        let request = ClaimRequest { row: row.clone(), token: token(number), via: via(), is_budgeted: false };
         let Claim::Yours(attempt) = store.claim(request).await.unwrap() else { panic!("not ours") };
         numbers.push(attempt.number);
     }

@@ -8,7 +8,7 @@ use facteur_core::status::Status;
 use facteur_postgres::{PostgresConfig, Store, Swept, connect, sweep};
 use uuid::Uuid;
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token};
+use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token, via};
 
 #[tokio::test]
 async fn a_record_whose_reply_was_lost_reads_what_it_wrote() {
@@ -138,8 +138,8 @@ async fn events_are_told_once_for_each_end_and_only_where_they_are_asked_for() {
 
     let telling = PostgresConfig { publishes_events: true, ..fixture.config() };
     let database = connect(&telling).await.unwrap();
-    let store = Store::start(database, ACCOUNT);
-    let request = ClaimRequest { row: told.clone(), token: token(2) };
+    let store = Store::start(database);
+    let request = ClaimRequest { row: told.clone(), token: token(2), via: via(), is_budgeted: false };
     assert!(matches!(store.claim(request).await, Ok(Claim::Yours(_))));
     let done = record(&told, 2, AttemptNumber(1), accepted(2));
     store.record(done.clone()).await.unwrap();

@@ -33,18 +33,19 @@ fn urgent(needed: u32) -> Ask {
     }
 }
 
+/// Waits long enough for a debt to be repaid at any rate.
+fn patient(needed: u32) -> Ask {
+    Ask { horizon: Duration::from_secs(60), ..urgent(needed) }
+}
+
 async fn reserve(fixture: &Fixture, per_second: f64, ask: Ask) -> Reserved {
     fixture.store.reserve(&sender(), rate(per_second), ask, None).await.unwrap()
 }
 
 async fn clock(fixture: &Fixture) -> SenderClock {
     let client = fixture.client().await;
-    let query =
-        "SELECT tat, debt, CASE WHEN debt_until > '-infinity' THEN debt_until END FROM facteur.rate_slots";
-    let row = client.query_one(query, &[]).await.unwrap();
-    let debt: i32 = row.get(1);
-    let debt_until = row.get::<_, Option<Timestamp>>(2).unwrap_or(Timestamp::MIN);
-    SenderClock { tat: row.get(0), debt: debt.try_into().unwrap(), debt_until }
+    let row = client.query_one("SELECT tat, debts FROM facteur.rate_slots", &[]).await.unwrap();
+    SenderClock { tat: row.get(0), debts: row.get(1) }
 }
 
 fn micros(at: Timestamp) -> i64 {
@@ -65,14 +66,26 @@ pub(crate) async fn set_ahead(fixture: &Fixture, per_second: f64, ahead_s: f64) 
 #[tokio::test]
 async fn the_database_reserves_as_the_core_says() {
     let fixture = Fixture::new().await;
-    let asks =
-        [normal(1, 5), urgent(1), normal(3, 3), urgent(2), urgent(1), urgent(3), normal(1, 1), urgent(1)];
+    let asks = [
+        normal(1, 5),
+        urgent(1),
+        normal(3, 3),
+        urgent(2),
+        urgent(1),
+        urgent(3),
+        normal(1, 1),
+        urgent(1),
+        patient(1),
+        patient(2),
+        Ask { skips_line: true, ..patient(1) },
+    ];
+    let mut waited = 0;
     for per_second in [100.0, 7.0, 0.5] {
         set_ahead(&fixture, per_second, -1.0).await;
         for ask in asks {
             let before = clock(&fixture).await;
             let Reserved { reading, reservation } = reserve(&fixture, per_second, ask).await;
-            let (expected, answer) = gcra::reserve(before, reading.now, rate(per_second), ask);
+            let (expected, answer) = gcra::reserve(before.clone(), reading.now, rate(per_second), ask);
             let after = clock(&fixture).await;
             match (reservation, answer) {
                 (Reservation::Full, Reservation::Full) => {}
@@ -83,13 +96,18 @@ async fn the_database_reserves_as_the_core_says() {
                     assert!((micros(from) - micros(from_too)).abs() <= 2, "{ask:?}");
                     assert!((micros(place) - micros(place_too)).abs() <= 2, "{ask:?}");
                     assert_eq!(count, count_too);
+                    waited += usize::from(from < place && from > reading.now);
                 }
                 other => panic!("{ask:?} of {before:?}: {other:?}"),
             }
             assert!((micros(after.tat) - micros(expected.tat)).abs() <= 2, "{ask:?}");
-            assert_eq!(after.debt, expected.debt, "{ask:?}");
+            assert_eq!(after.debts.len(), expected.debts.len(), "{ask:?}");
+            for (debt, debt_too) in after.debts.iter().zip(&expected.debts) {
+                assert!((micros(*debt) - micros(*debt_too)).abs() <= 2, "{ask:?}");
+            }
         }
     }
+    assert!(waited >= 2, "debts that had to be repaid first: {waited}");
 }
 
 #[tokio::test]
@@ -131,6 +149,12 @@ async fn an_urgent_message_leaves_at_once_against_a_debt_that_the_others_repay()
     assert_eq!(micros(clock(&fixture).await.tat) - micros(before), 2_000_000, "two segments later");
     assert_eq!(reserve(&fixture, 1.0, urgent(1)).await.reservation, Reservation::Full);
     assert_eq!(reserve(&fixture, 1.0, normal(1, 1)).await.reservation, Reservation::Full);
+    // The first place comes, while the second one is still far.
+    fixture.sql("UPDATE facteur.rate_slots SET debts[1] = clock_timestamp()").await;
+    let answer = reserve(&fixture, 1.0, urgent(1)).await;
+    let Reservation::Granted { from, .. } = answer.reservation else { panic!("{answer:?}") };
+    assert_eq!(from, answer.reading.now, "one is repaid");
+    assert_eq!(reserve(&fixture, 1.0, urgent(1)).await.reservation, Reservation::Full);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod list;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod public_document;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod wire;

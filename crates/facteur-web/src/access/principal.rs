@@ -5,14 +5,14 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use facteur_core::ids::Tenant;
 use facteur_postgres::api_keys::FoundKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::rules::Permission;
 use crate::error::ApiError;
 
 /// What a bearer may do; each role may what the ones before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     /// Looks.
@@ -58,25 +58,29 @@ pub(crate) struct Principal {
     /// For the audit log: `key:` and the key's prefix, or `jwt:` and its subject.
     pub(crate) actor: String,
     pub(crate) role: Role,
+    /// The request in which it asks, for the audit log.
+    pub(crate) request_id: Option<String>,
     /// Whose data it sees; `None` for all tenants.
     tenant: Option<Tenant>,
 }
 
 impl Principal {
+    /// `None` if its role and its tenant contradict each other: a superadmin belongs to no tenant, and nobody else to
+    /// all of them.
+    pub(super) fn new(actor: String, role: Role, tenant: Option<Tenant>) -> Option<Self> {
+        let agrees = tenant.is_none() == (role == Role::Superadmin);
+        agrees.then_some(Self { actor, role, request_id: None, tenant })
+    }
+
     /// The bearer of a key; `None` if a newer release wrote what this one can't read.
     pub(super) fn of_key(key: FoundKey) -> Option<Self> {
         let tenant = key.tenant.as_deref().map(Tenant::parse).transpose().ok()?;
-        let role = Role::from_name(&key.role)?;
-        (tenant.is_some() || role == Role::Superadmin).then(|| Self {
-            actor: format!("key:{}", key.prefix),
-            role,
-            tenant,
-        })
+        Self::new(format!("key:{}", key.prefix), Role::from_name(&key.role)?, tenant)
     }
 
     /// Somebody at the command line, who reaches the database anyhow.
     pub(crate) fn command() -> Self {
-        Self { actor: "command line".to_owned(), role: Role::Superadmin, tenant: None }
+        Self { actor: "command line".to_owned(), role: Role::Superadmin, tenant: None, request_id: None }
     }
 
     /// The tenant that a list is limited to; `None` for all.

@@ -2,15 +2,18 @@
 //! gate as a message that is sent alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use facteur_core::Timestamp;
 use facteur_core::bulk::job_id;
 use facteur_core::document::{DocumentChannel, JobDocument, Scalar};
 use facteur_core::gate::{self, Verdict};
 use facteur_core::ids::{JobId, Tenant};
-use facteur_core::job::{Category, Channel, Job};
+use facteur_core::job::{Category, Channel, Job, JobDefaults};
 use facteur_core::reason::{Reason, ReasonCode as Code};
+use facteur_core::rules::TenantRules;
 use facteur_core::template::{Template, TemplateError};
+use facteur_postgres::Asked;
 use facteur_postgres::bulks::{NewLine, Ready};
 use uuid::Uuid;
 
@@ -39,6 +42,7 @@ pub(super) struct Shared {
     pub(super) document: serde_json::Value,
     blank: JobDocument,
     text: Option<Template>,
+    rules: Arc<TenantRules>,
     now: Timestamp,
 }
 
@@ -57,11 +61,13 @@ impl Shared {
         if [&head.body, &head.template, &head.content_sid].into_iter().flatten().count() > 1 {
             return Err(ambiguous());
         }
+        let rules = app.directory.rules_of(&tenant).await;
+        let language = head.language.as_deref().or(rules.language.as_deref());
         let found = match &head.template {
             Some(name) => {
-                Some(app.templates.find(tenant.as_str(), name, head.language.as_deref()).await?.ok_or_else(
-                    || ApiError::from(Reason::field(Code::TemplateUnknown, "template", "does not exist")),
-                )?)
+                Some(app.templates.find(tenant.as_str(), name, language).await?.ok_or_else(|| {
+                    ApiError::from(Reason::field(Code::TemplateUnknown, "template", "does not exist"))
+                })?)
             }
             None => None,
         };
@@ -87,8 +93,9 @@ impl Shared {
         };
         let trial = Job::from_document(JobId(bulk), trial, &app.jobs.defaults, now)?;
         let channel = trial.recipient.channel;
-        let sender = trial.sender.clone().or_else(|| app.jobs.default_sender(channel).cloned());
-        // Workers may have another default than this process.
+        let asked = Asked { tenant: &tenant, recipient: &trial.recipient, named: trial.sender.as_ref() };
+        let sender = app.directory.way(asked, &app.home).await.sender;
+        // A bulk leaves from one sender, also where a pool stands behind it; workers may have another default.
         blank.from = sender.as_ref().map(ToString::to_string);
         blank.channel = Some(match channel {
             Channel::Sms => DocumentChannel::Sms,
@@ -110,17 +117,20 @@ impl Shared {
             document,
             blank,
             text,
+            rules,
             now,
         };
-        match shared.admit(app, &Job { sender, send_at: None, ..trial }).await {
+        // To which countries the tenant writes is asked for each line.
+        let no_rules = Arc::default();
+        match shared.admit(app, &Job { sender, send_at: None, ..trial }, no_rules).await {
             Verdict::Refuse(_, reason) => Err(reason.into()),
-            Verdict::Pass(_) | Verdict::Later(..) | Verdict::Hold(..) => Ok(shared),
+            Verdict::Pass(_) | Verdict::Later(..) | Verdict::Wait(..) | Verdict::Hold(..) => Ok(shared),
         }
     }
 
     /// What would keep it back for a while is left to the worker.
-    async fn admit(&self, app: &AppState, job: &Job) -> Verdict {
-        let facts = facts(app, job, None).await;
+    async fn admit(&self, app: &AppState, job: &Job, rules: Arc<TenantRules>) -> Verdict {
+        let facts = facts(app, job, None, rules).await;
         gate::admit(job, facts, self.expires_at.unwrap_or(Timestamp::MAX), self.now)
     }
 
@@ -156,9 +166,13 @@ impl Shared {
             content_variables: is_twilios.then_some(variables),
             ..self.blank.clone()
         };
-        let job = Job::from_document(id, document, &app.jobs.defaults, self.now)?;
-        let ready = match self.admit(app, &job).await {
-            Verdict::Pass(ready) | Verdict::Later(_, ready) | Verdict::Hold(_, ready) => ready,
+        let country = self.rules.default_country.unwrap_or(app.jobs.defaults.country);
+        let job = Job::from_document(id, document, &JobDefaults { country }, self.now)?;
+        let ready = match self.admit(app, &job, Arc::clone(&self.rules)).await {
+            Verdict::Pass(ready)
+            | Verdict::Later(_, ready)
+            | Verdict::Wait(_, _, ready)
+            | Verdict::Hold(_, ready) => ready,
             Verdict::Refuse(_, reason) => return Err(reason),
         };
         let variables = is_twilios.then(|| serde_json::json!(values));

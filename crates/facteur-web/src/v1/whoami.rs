@@ -4,7 +4,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::{Principal, Role};
-use crate::error::ErrorBody;
 use crate::json::Json;
 
 /// Who asks.
@@ -24,7 +23,7 @@ pub(crate) struct WhoAmI {
     get,
     path = "/v1/whoami",
     tag = "access",
-    responses((status = 200, body = WhoAmI), (status = 401, body = inline(ErrorBody<'_>)))
+    responses((status = 200, body = WhoAmI))
 )]
 pub(crate) async fn read(principal: Principal) -> Json<WhoAmI> {
     let tenant = principal.scope().map(str::to_owned);

@@ -4,14 +4,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facteur_core::ids::{AttemptNumber, ClaimToken, JobId, MessageSid};
+use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_postgres::api_keys::{self, NewKey};
 use facteur_postgres::{Database, PostgresConfig, connect, migrate};
 use facteur_testkit::{FaultProxy, TestDatabase};
-use facteur_web::{Readiness, Web, WebParts};
+use facteur_twilio::{Auth, TwilioClient, TwilioConfig};
+use facteur_web::{AcceptLimits, AccessSettings, Readiness, Web, WebParts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use twilio_sim::{Sim, SimConfig, SimHandle};
 use uuid::Uuid;
 
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
@@ -19,6 +22,10 @@ pub(crate) const TOKEN: &str = "5ecre7token";
 pub(crate) const OLD_TOKEN: &str = "0ldtoken";
 pub(crate) const PUBLIC: &str = "https://sms.example.org/facteur";
 pub(crate) const PATH: &str = "/twilio/webhook/status";
+/// Messages that may wait for the broker.
+pub(crate) const OUTBOX_ROWS_MAX: i64 = 2_000;
+/// What seals credentials here.
+pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Lab {
@@ -28,6 +35,8 @@ pub(crate) struct Lab {
     pub(crate) database: Database,
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
+    /// Where accounts are looked at.
+    _simulator: SimHandle,
     _database: TestDatabase,
 }
 
@@ -54,8 +63,18 @@ impl Lab {
         Self::with(vec![TOKEN, OLD_TOKEN], Some(PUBLIC)).await
     }
 
-    /// The process reaches the database through a proxy, the test goes directly.
     pub(crate) async fn with(tokens: Vec<&str>, public_url: Option<&str>) -> Self {
+        Self::with_access(tokens, public_url, AccessSettings::default()).await
+    }
+
+    /// The process reaches the database through a proxy, the test goes directly.
+    pub(crate) async fn with_access(
+        tokens: Vec<&str>,
+        public_url: Option<&str>,
+        access: AccessSettings,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let simulator = Sim::start(SimConfig::default(), listener);
         let test_database = facteur_testkit::database().await;
         let config = |url: String| PostgresConfig {
             url,
@@ -71,14 +90,22 @@ impl Lab {
         url.set_port(Some(proxy.addr().port())).unwrap();
         let web = Web::new(WebParts {
             database: Database::open(&config(url.into())).unwrap(),
-            account_sid: ACCOUNT.to_owned(),
+            home: facteur_core::integration::Home {
+                account: ACCOUNT.to_owned(),
+                sms: Some(facteur_core::sender::Sender::parse("+15005550006").unwrap()),
+                whatsapp: None,
+                is_shared: true,
+            },
+            keyring: std::sync::Arc::new(facteur_core::vault::Keyring::parse(KEY).unwrap()),
+            client: client(simulator.url()),
             signing_tokens: tokens.into_iter().map(Into::into).collect(),
             public_url: public_url.map(|url| url.parse().unwrap()),
+            access,
             jobs: facteur_web::JobSettings {
                 defaults: facteur_core::job::JobDefaults { country: facteur_core::phone::Country::FRANCE },
-                sms_sender: Some(facteur_core::sender::Sender::parse("+15005550006").unwrap()),
-                whatsapp_sender: None,
             },
+            limits: AcceptLimits { tenant_rate: None, outbox_rows_max: OUTBOX_ROWS_MAX },
+            evidence: EvidenceRules { grace: Duration::from_mins(30), policies: Policies::default() },
             now: clock(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -86,7 +113,28 @@ impl Lab {
             (listener.local_addr().unwrap(), web.readiness(), CancellationToken::new());
         let task = tokio::spawn(web.run(listener, stop.clone()));
         let database = connect(&config(test_database.url.clone())).await.unwrap();
-        Self { address, readiness, proxy, database, stop, task, _database: test_database }
+        Self {
+            address,
+            readiness,
+            proxy,
+            database,
+            stop,
+            task,
+            _simulator: simulator,
+            _database: test_database,
+        }
+    }
+
+    /// Makes the objects that the examples of the document name.
+    pub(crate) async fn seed(&self) {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/seeds");
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            entries.filter(|path| path.extension().is_some_and(|end| end == "sql")).collect();
+        files.sort();
+        for file in files {
+            self.sql(&std::fs::read_to_string(file).unwrap()).await;
+        }
     }
 
     /// A job whose first attempt is in flight.
@@ -141,19 +189,36 @@ impl Lab {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         // The answer to what is too long may come, and the connection end, before all of it is written.
         let _ = stream.write_all(request.as_bytes()).await;
-        let mut text = String::new();
-        let _ = stream.read_to_string(&mut text).await;
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.as_str(), ""));
+        let mut text = Vec::new();
+        // What streams its events never ends: its head is the answer.
+        while stream.read_buf(&mut text).await.is_ok_and(|bytes| bytes > 0) {
+            let so_far = String::from_utf8_lossy(&text);
+            if so_far.contains("text/event-stream") && so_far.contains("\r\n\r\n") {
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
-    /// Makes a key of that role; `None` for all tenants.
+    /// Makes a key of that role; a superadmin's is for all tenants.
     pub(crate) async fn key(&self, role: &str, tenant: Option<&str>) -> String {
-        let key = format!("fk_{}", Uuid::new_v4().simple());
-        let new = NewKey { name: "test", tenant, role, created_by: "test", expires_at: None };
-        api_keys::create(&self.database, Uuid::new_v4(), &key, &new).await.unwrap();
-        key
+        let tenant = tenant.filter(|_| role != "superadmin");
+        let new =
+            NewKey { name: "test", tenant, role, created_by: "test", expires_at: None, request_id: None };
+        api_keys::create(&self.database, &new).await.unwrap().key
+    }
+
+    /// Posts a JSON text as it is, with these headers (each with its end of line).
+    pub(crate) async fn json(&self, path: &str, key: &str, headers: &str, body: &str) -> Answer {
+        self.raw(&format!(
+            "POST {path} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n\
+             Authorization: Bearer {key}\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
     }
 
     /// Asks the API; a body that is not null goes as JSON.
@@ -172,6 +237,19 @@ impl Lab {
     pub(crate) async fn twilio(&self, callback: &Callback) -> Answer {
         self.post(&callback.path_and_query, &callback.encoded(), Some(&callback.signature(TOKEN))).await
     }
+}
+
+fn client(url: &str) -> TwilioClient {
+    TwilioClient::new(TwilioConfig {
+        base_url: url.parse().unwrap(),
+        account_sid: ACCOUNT.to_owned(),
+        auth: Auth::Token(TOKEN.into()),
+        public_url: None,
+        call_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(5),
+        connections_max: 1,
+    })
+    .unwrap()
 }
 
 /// A status callback.

@@ -3,12 +3,36 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod back_office;
+#[cfg(test)]
 mod bulks;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod integrations;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod queue_management;
+#[cfg(test)]
+mod sending;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
 mod status;
+#[cfg(test)]
+mod suppressions;
+#[cfg(test)]
+mod templates;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod throughput;

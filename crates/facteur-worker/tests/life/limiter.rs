@@ -34,7 +34,7 @@ impl Limiter {
             has_line,
             skips_line: false,
         };
-        let (clock, answer) = gcra::reserve(self.clock, now, rate(), ask);
+        let (clock, answer) = gcra::reserve(self.clock.clone(), now, rate(), ask);
         self.clock = clock;
         match answer {
             Reservation::Granted { place, .. } => slot(place, now),
@@ -48,7 +48,7 @@ impl Limiter {
     }
 
     pub(crate) fn pull(&mut self, segments: u32, now: Timestamp) -> Option<Slot> {
-        let (clock, places) = gcra::pull(self.clock, now, rate(), &[segments]);
+        let (clock, places) = gcra::pull(self.clock.clone(), now, rate(), &[segments]);
         self.clock = clock;
         places.first().map(|place| slot(*place, now))
     }

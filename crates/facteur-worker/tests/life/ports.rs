@@ -1,5 +1,6 @@
 //! The worker's ports on the world in memory. Each effect can be its worker's last.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,12 @@ use facteur_core::call::Call;
 use facteur_core::gate::Facts;
 use facteur_core::hold::Hold;
 use facteur_core::ids::{ClaimToken, JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::Job;
 use facteur_core::ledger::{Claim, ClaimRequest, Record, Recorded, Settled, Settlement};
 use facteur_core::limits::CLAIM_LEASE;
 use facteur_core::outcome::Outcome;
+use facteur_core::phone::Country;
 use facteur_core::reason::ReasonCode;
 use facteur_core::sender::Sender;
 use facteur_worker::ports::{Letter, PortError, Ports, Slot};
@@ -83,7 +86,11 @@ impl MemoryPorts {
 impl Ports for MemoryPorts {
     type Pass = ();
 
-    fn pass(&self, _: &Sender) -> Result<(), Hold> {
+    async fn countries(&self) -> Arc<HashMap<String, Country>> {
+        Arc::default()
+    }
+
+    fn pass(&self, _: &Via, _: &Sender) -> Result<(), Hold> {
         Ok(())
     }
 
@@ -128,7 +135,7 @@ impl Ports for MemoryPorts {
         Ok(())
     }
 
-    async fn call(&self, call: &Call) -> Outcome {
+    async fn call(&self, _: &Via, call: &Call) -> Outcome {
         let (started_at, started) = (self.shared.world().clock.now(), Instant::now());
         let (outcome, after) = self.once(|world| world.call(call, started_at, started)).await;
         sleep(after).await;

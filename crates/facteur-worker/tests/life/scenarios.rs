@@ -18,6 +18,9 @@ pub(crate) struct Scenario {
     pub(crate) ends: Vec<End>,
 }
 
+/// From the start of a run, nine in the morning in Paris, until eight in the evening.
+const NIGHTFALL_MS: u64 = 11 * 3_600 * 1_000;
+
 /// Where a job stands.
 pub(crate) type End = Option<(Status, Option<Code>)>;
 
@@ -80,6 +83,29 @@ fn of_one_call() -> Vec<Scenario> {
             vec![Some((Status::Expired, Some(Code::Expired)))],
         ),
         scenario("scheduled", vec![Op::Publish(Kind::Scheduled { in_s: 3_600 })], vec![SENT]),
+        scenario(
+            "marketing by night",
+            vec![Op::Advance { ms: NIGHTFALL_MS }, Op::Publish(Kind::Bulk), Op::Publish(Kind::Otp)],
+            vec![SENT, SENT],
+        ),
+        scenario(
+            "night falls in the middle of a claim",
+            vec![
+                Op::Advance { ms: NIGHTFALL_MS - 2_000 },
+                Op::StallClaim { ms: 4_000 },
+                Op::Publish(Kind::Bulk),
+            ],
+            vec![SENT],
+        ),
+        scenario(
+            "a retry that falls into the night",
+            vec![
+                Op::Advance { ms: NIGHTFALL_MS - 5_000 },
+                Op::Twilio(Behaviour::Unreachable),
+                Op::Publish(Kind::Bulk),
+            ],
+            vec![SENT],
+        ),
     ]
 }
 

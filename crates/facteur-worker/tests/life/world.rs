@@ -1,7 +1,7 @@
 //! The world of one run: everything outside the worker, and what can go wrong in it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use facteur_core::Timestamp;
@@ -9,10 +9,12 @@ use facteur_core::call::Call;
 use facteur_core::envelope::EnvelopeContent;
 use facteur_core::gate::Facts;
 use facteur_core::ids::{JobId, Turn};
+use facteur_core::integration::Via;
 use facteur_core::job::{Content, Job};
 use facteur_core::ledger::{Claim, ClaimRequest};
 use facteur_core::outcome::Outcome;
 use facteur_core::reason::ReasonCode;
+use facteur_core::rules::{Quiet, TenantRules};
 use facteur_core::sender::Sender;
 use facteur_core::status::Status;
 use facteur_worker::clock::Clock;
@@ -50,6 +52,11 @@ impl Shared {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What every tenant here has set: marketing waits for the day.
+pub(crate) fn rules() -> Arc<TenantRules> {
+    Arc::new(TenantRules { has_quiet_hours: true, ..TenantRules::default() })
 }
 
 /// What goes wrong next.
@@ -267,7 +274,18 @@ impl World {
             _ => None,
         };
         let hold = self.heard_pause().then_some(PAUSE);
-        Facts { sender, sender_owner, template, stored_text, hold, is_canceled: false }
+        let via = Some(Via { account: "AC1".to_owned(), integration: None });
+        Facts {
+            sender,
+            sender_owner,
+            via,
+            template,
+            stored_text,
+            hold,
+            is_canceled: false,
+            rules: rules(),
+            last_inbound_at: None,
+        }
     }
 
     pub(crate) fn claim(&mut self, request: &ClaimRequest, worker: usize, asked_at: Instant) -> Claim {
@@ -293,6 +311,11 @@ impl World {
             self.call_delays.push((call.job_id, started - grant.asked_at));
         } else {
             self.broken.push(format!("{} was called without a claim", call.job_id));
+        }
+        let is_it = |job: &&Job| job.id == call.job_id;
+        let job = self.published.iter().filter_map(|published| published.meaning.as_ref().ok()).find(is_it);
+        if job.is_some_and(|job| !matches!(rules().quiet(job, started_at), Quiet::Open { .. })) {
+            self.broken.push(format!("{} is marketing and left by night", call.job_id));
         }
         self.twilio.call(call, started_at)
     }

@@ -27,7 +27,8 @@ pub enum PauseList {
 pub struct PauseArgs {
     /// What kind of thing to pause.
     pub scope: ScopeName,
-    /// Which one: the lane's name, the tenant, the sender's address, the account's SID, or the bulk's id.
+    /// Which one: the lane's name, the tenant, the sender's address, the account's SID or the integration's
+    /// id, or the bulk's id.
     pub key: String,
     /// Why, for whoever asks why nothing leaves.
     #[arg(long, value_name = "TEXT")]
@@ -45,7 +46,8 @@ pub struct PauseArgs {
 pub struct ResumeArgs {
     /// What kind of thing to resume.
     pub scope: ScopeName,
-    /// Which one: the lane's name, the tenant, the sender's address, the account's SID, or the bulk's id.
+    /// Which one: the lane's name, the tenant, the sender's address, the account's SID or the integration's
+    /// id, or the bulk's id.
     pub key: String,
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
@@ -108,7 +110,7 @@ pub enum ScopeName {
     Tenant,
     /// Everything from a sender.
     Sender,
-    /// Everything over an account at Twilio.
+    /// Everything over an account at Twilio, or over one integration.
     Integration,
     /// One bulk.
     Bulk,

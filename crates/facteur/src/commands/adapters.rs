@@ -1,16 +1,11 @@
 //! How a command that ends by itself reaches broker, database and Twilio: one question at a time.
 
-use std::time::Duration;
-
 use facteur_amqp::AmqpConfig;
 use facteur_postgres::{ConnectError, Database, PostgresConfig};
 use facteur_twilio::TwilioConfig;
 
 use crate::config::{Config, Problems};
 use crate::wiring;
-
-/// A command's question to Twilio takes no longer.
-const TWILIO_CALL_MAX: Duration = Duration::from_secs(10);
 
 /// How a command reaches the broker.
 pub(super) fn amqp(config: &Config, command: &str) -> AmqpConfig {
@@ -29,5 +24,5 @@ pub(super) async fn database(config: &Config, command: &str) -> Result<Database,
 
 /// How a command reaches Twilio.
 pub(super) fn twilio(config: &Config) -> Result<TwilioConfig, Problems> {
-    wiring::twilio(config, TWILIO_CALL_MAX, 1)
+    wiring::twilio(config, wiring::TWILIO_LOOK_MAX, 1)
 }

@@ -1,5 +1,7 @@
 //! `facteur doctor`: examines what a worker needs, and says what to do about each fault.
 
+mod accounts;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -144,6 +146,7 @@ async fn database(config: &Config) -> Vec<Finding> {
             let mut findings = server(&inspection, Clock::system().now());
             if schema.verdict == Verdict::Ok {
                 findings.extend(open_breakers(&database).await);
+                findings.extend(accounts::examine(&database, config).await);
             }
             findings.push(schema);
             // Before the migrations there is no list of workers, which is told already.

@@ -136,7 +136,7 @@ struct ListedTenant {
 }
 
 async fn list(database: &Database, default: Option<Rate>, output: Output) -> anyhow::Result<Exit> {
-    let senders = senders::list(database).await?.into_iter().map(|one| ListedSender::of(one, default));
+    let senders = senders::list(database, None).await?.into_iter().map(|one| ListedSender::of(one, default));
     let tenants = senders::list_weights(database).await?.into_iter().map(ListedTenant::of);
     let listed = Listed {
         default_rate_per_s: default.map(Rate::as_per_second),

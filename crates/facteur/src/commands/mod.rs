@@ -7,12 +7,16 @@ pub mod completions;
 pub mod config;
 pub mod dead;
 pub mod doctor;
+pub mod integrations;
+pub mod keys;
 pub mod limits;
 pub mod migrate;
 pub mod pause;
 mod process;
 pub mod send;
 pub mod status;
+pub mod templates;
+pub mod tenants;
 pub mod up;
 pub mod web;
 pub mod worker;
@@ -23,7 +27,7 @@ use crate::cli::{Cli, Command, ConfigCommand, ReferencePage};
 use crate::config::{Loaded, Problems, load, reference_page, sample_file, sources};
 use crate::exit::Exit;
 use crate::output::{Output, print};
-use crate::reference::{cli_page, metrics_page, schema_page, states_page};
+use crate::reference::{cli_page, metrics_page, openapi_page, schema_page, states_page};
 use crate::stack;
 use crate::telemetry::{self, Role};
 
@@ -39,6 +43,7 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Reference { page: ReferencePage::Cli } => printed(&cli_page()),
         Command::Reference { page: ReferencePage::Configuration } => printed(&reference_page()),
         Command::Reference { page: ReferencePage::Metrics } => printed(&metrics_page()),
+        Command::Reference { page: ReferencePage::Openapi } => printed(&openapi_page()?),
         Command::Reference { page: ReferencePage::Schema } => printed(&schema_page()?),
         Command::Reference { page: ReferencePage::States } => printed(&states_page()),
         Command::Config(ConfigCommand::Sample) => printed(&sample_file()),
@@ -55,7 +60,15 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Pause(command) => until_done(pause::run(command, &ready(Role::Command)?.config, output)),
         Command::Resume(args) => until_done(pause::resume(args, &ready(Role::Command)?.config, output)),
         Command::Cancel(args) => until_done(cancel::run(args, &ready(Role::Command)?.config, output)),
+        Command::Keys(command) => until_done(keys::run(command, &ready(Role::Command)?.config, output)),
         Command::Limits(command) => until_done(limits::run(command, &ready(Role::Command)?.config, output)),
+        Command::Integrations(command) => {
+            until_done(integrations::run(command, &ready(Role::Command)?.config, output))
+        }
+        Command::Templates(command) => {
+            until_done(templates::run(command, &ready(Role::Command)?.config, output))
+        }
+        Command::Tenants(command) => until_done(tenants::run(command, &ready(Role::Command)?.config, output)),
         Command::Dead(command) => until_done(dead::run(command, &ready(Role::Command)?.config, output)),
     }
 }

@@ -8,7 +8,7 @@ use facteur_core::ids::Tenant;
 use facteur_core::lane::Lane;
 use facteur_core::sender::Sender;
 use facteur_postgres::pauses::{self, COUNT_MAX, Pause, PauseEnd, PauseLine};
-use facteur_postgres::{BatchFailure, Database};
+use facteur_postgres::{BatchFailure, Database, integrations};
 use jiff::SignedDuration;
 use serde::Serialize;
 use uuid::Uuid;
@@ -69,8 +69,9 @@ struct Paused {
 }
 
 async fn pause(args: &PauseArgs, config: &Config, output: Output) -> anyhow::Result<Exit> {
-    let (scope, end) = (scope(args.scope, &args.key, config)?, end(args)?);
+    let (scope, end) = (scope(args.scope, &args.key)?, end(args)?);
     let database = adapters::database(config, "pause").await?;
+    is_used(&scope, config, &database).await?;
     let made = pauses::pause(&database, &scope, &args.reason, &config::user(), end).await;
     let (pause, was_paused) = made.map_err(wrong_or_failed)?;
     let was_seen = pauses::is_seen(&database, &scope).await?;
@@ -101,7 +102,7 @@ impl Paused {
 /// # Errors
 /// As [`run`].
 pub async fn resume(args: &ResumeArgs, config: &Config, output: Output) -> anyhow::Result<Exit> {
-    let scope = scope(args.scope, &args.key, config)?;
+    let scope = scope(args.scope, &args.key)?;
     let database = adapters::database(config, "resume").await?;
     let ended = pauses::resume(&database, &scope, args.reason.as_deref(), &config::user()).await;
     match ended.map_err(wrong_or_failed)? {
@@ -172,7 +173,7 @@ impl Listed {
 }
 
 /// What a person named.
-fn scope(name: ScopeName, key: &str, config: &Config) -> Result<Scope, Problems> {
+fn scope(name: ScopeName, key: &str) -> Result<Scope, Problems> {
     let key = key.trim();
     let refused = |why: String| Problems(vec![why]);
     match name {
@@ -189,27 +190,38 @@ fn scope(name: ScopeName, key: &str, config: &Config) -> Result<Scope, Problems>
             .parse::<Uuid>()
             .map(Scope::Bulk)
             .map_err(|_| refused(format!("`{key}` is no bulk: its id is a UUID"))),
-        ScopeName::Integration => account(key, config).map(|sid| Scope::Integration(sid.to_owned())),
+        ScopeName::Integration if key.parse::<Uuid>().is_ok() => {
+            Ok(Scope::Integration(key.to_ascii_lowercase()))
+        }
+        ScopeName::Integration => account(key).map(|sid| Scope::Integration(sid.to_owned())),
     }
 }
 
 /// An account that no worker uses would be paused in vain.
-fn account<'a>(key: &'a str, config: &Config) -> Result<&'a str, Problems> {
+async fn is_used(scope: &Scope, config: &Config, database: &Database) -> anyhow::Result<()> {
+    let Scope::Integration(key) = scope else { return Ok(()) };
+    match config.twilio.credentials() {
+        Ok(home) if home.account_sid != *key && !integrations::is_known(database, key).await? => {
+            let sid = home.account_sid;
+            let sentence = format!(
+                "{key} is neither the account that is configured, which is {sid}, nor that of an integration"
+            );
+            Err(Problems(vec![sentence]).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn account(key: &str) -> Result<&str, Problems> {
     let is_sid = key
         .strip_prefix("AC")
         .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
-    if !is_sid {
-        return Err(Problems(vec![format!(
-            "`{key}` is no account at Twilio: its SID is AC and 32 hexadecimal digits"
-        )]));
-    }
-    match config.twilio.credentials() {
-        Ok(credentials) if credentials.account_sid != key => Err(Problems(vec![format!(
-            "{key} is not the account that is configured, which is {}",
-            credentials.account_sid
-        )])),
-        _ => Ok(key),
-    }
+    let refused = || {
+        let what =
+            "neither an integration's id nor an account at Twilio, whose SID is AC and 32 hexadecimal digits";
+        Problems(vec![format!("`{key}` is {what}")])
+    };
+    is_sid.then_some(key).ok_or_else(refused)
 }
 
 fn end(args: &PauseArgs) -> Result<PauseEnd, Problems> {

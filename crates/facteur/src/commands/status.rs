@@ -8,10 +8,8 @@ use facteur_postgres::receipts::{self, ReceiptFacts};
 use serde::Serialize;
 use uuid::Uuid;
 
-mod next;
 mod search;
 
-use self::next::next;
 use self::search::ToldSearch;
 use super::adapters;
 use crate::cli::IdArgs;
@@ -149,7 +147,7 @@ async fn oldest_waiting_s(database: &Database) -> anyhow::Result<Vec<(&'static s
 
 impl Told {
     fn of(story: Story, worker: &WorkerSection) -> Self {
-        let (sid, next) = (story.sid().map(str::to_owned), next(&story, worker));
+        let (sid, next) = (story.sid().map(str::to_owned), story.next(worker.evidence()));
         let letters = story.dead_letters.into_iter().map(|letter| ToldLetter {
             id: letter.id,
             code: letter.code,

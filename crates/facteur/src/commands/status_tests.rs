@@ -155,11 +155,11 @@ fn who_stands_in_a_line_hears_how_many_stand_before() {
     let mut place = Standing { line: "rate:+15005550006".to_owned(), ahead: 1_234, per_second: Some(100.0) };
     job.hold = Some(Hold::Rate(Sender::parse("+15005550006").unwrap()));
     job.standing = Some(place.clone());
-    let told = next(&job, &worker());
+    let told = job.next(worker().evidence());
     assert!(told.contains("behind 1234 others of its lane, about 12 s at 100/s"), "{told}");
     (place.ahead, place.per_second) = (AHEAD_MAX, None);
     job.standing = Some(place);
-    let told = next(&job, &worker());
+    let told = job.next(worker().evidence());
     assert!(told.contains("behind at least 10000 others of its lane; not after"), "{told}");
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn start(
     parts: &mut Parts,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = http::bind_for(config.web.listen, "webhooks", "FACTEUR_LISTEN").await?;
+    let listener = http::bind_for(config.web.listen, "the API and webhooks", "FACTEUR_LISTEN").await?;
     let clock = Clock::system();
     let web_parts = wiring::web_parts(config, &clock)?;
     let (database, settings) = (web_parts.database.clone(), wiring::shared_settings(config));
@@ -35,7 +35,7 @@ pub(super) async fn start(
     let web = Web::new(web_parts);
     let readiness = web.readiness();
     part.started(Box::new(move || readiness.missing()));
-    tracing::info!(address = %listener.local_addr()?, "taking webhooks");
+    tracing::info!(address = %listener.local_addr()?, "serving the API and taking webhooks");
     let beating = stopping.clone();
     parts.spawn("the heartbeat of the web process", async move {
         heartbeat.run(beating).await;

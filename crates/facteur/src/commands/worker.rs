@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use facteur_core::vault::VaultError;
+use facteur_postgres::integrations::{self, IntegrationError};
 use facteur_postgres::{Database, PostgresConfig, migrate, wait_until_reachable};
 use facteur_worker::heartbeat::Heartbeat;
-use facteur_worker::worker::Worker;
+use facteur_worker::worker::{Worker, WorkerParts};
 use tokio_util::sync::CancellationToken;
 
 use super::process::{self, Part};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Problems};
 use crate::exit::Exit;
 use crate::lifecycle::Parts;
 use crate::metrics::Tables;
@@ -40,6 +42,7 @@ pub(super) async fn start(
     let ready = stopping.run_until_cancelled(wait_for_schema(&shared)).await;
     if let Some(ready) = ready {
         ready?;
+        keys_fit(&worker_parts).await?;
         let mut heartbeat = Heartbeat::new(
             worker_parts.database.clone(),
             worker_parts.clock.clone(),
@@ -57,6 +60,15 @@ pub(super) async fn start(
         parts.spawn("the worker", async move { Ok(worker.run().await?) });
     }
     Ok(())
+}
+
+/// A worker without any key could send for no tenant that has an account of its own. Single accounts that can't be opened
+/// only hold up their own messages.
+async fn keys_fit(parts: &WorkerParts) -> anyhow::Result<()> {
+    match integrations::is_readable(&parts.database, &parts.keyring).await {
+        Err(IntegrationError::Vault(why @ VaultError::NoKey)) => Err(Problems(vec![why.to_string()]).into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Waits for a database that answers and has our schema.

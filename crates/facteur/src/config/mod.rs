@@ -9,9 +9,11 @@ mod sections;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod web_settings;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
@@ -26,7 +28,7 @@ pub use environment::{FILE_DEFAULT, THREAD_STACK_VARIABLE, sources, thread_stack
 pub use layers::{Origin, Sources, Value};
 pub use render::{masked, reference_page, sample_file};
 pub use sections::{
-    AmqpSection, Config, Credentials, DatabaseSection, LogFormat, SIMULATOR_ACCOUNT_SID,
+    AmqpSection, Config, Credentials, DatabaseSection, Jwks, LogFormat, SIMULATOR_ACCOUNT_SID,
     SIMULATOR_AUTH_TOKEN, SIMULATOR_PHONE_NUMBER, TelemetrySection, TwilioSection, WebSection, WorkerSection,
 };
 pub use settings::{Form, SETTINGS, Secrecy, Setting};
@@ -80,6 +82,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         problems.extend(unusable_urls(&config));
         problems.extend(hasty_polls(&config));
         problems.extend(short_grace(&config, &values));
+        problems.extend(web_settings::unbound_issuer(&config));
     }
     if problems.is_empty() { Ok(Loaded { config, values }) } else { Err(Problems(problems)) }
 }
@@ -141,6 +144,8 @@ impl Config {
                 phone_number: None,
                 whatsapp_number: None,
                 messaging_service_sid: None,
+                is_shared: false,
+                keyring: Arc::default(),
             },
             worker: WorkerSection {
                 concurrency: 0,
@@ -153,7 +158,18 @@ impl Config {
                 uncertain_policies: Policies::default(),
                 uncertain_grace: Duration::ZERO,
             },
-            web: WebSection { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) },
+            web: WebSection {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                cors_origins: vec![],
+                trusted_proxies: vec![],
+                default_keys: vec![],
+                jwt_secret: None,
+                jwks: None,
+                jwt_issuer: None,
+                jwt_audience: None,
+                tenant_rate: None,
+                outbox_max: 0,
+            },
             telemetry: TelemetrySection {
                 log: String::new(),
                 log_format: LogFormat::Human,

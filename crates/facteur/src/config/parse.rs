@@ -8,6 +8,7 @@ use facteur_core::gcra::Rate;
 use facteur_core::phone::Country;
 use facteur_core::reconcile::{Policies, Policy};
 use facteur_core::sender::Sender;
+use facteur_core::vault::Keyring;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -26,8 +27,23 @@ fn bounded(text: &str) -> Result<&str, String> {
     }
 }
 
+/// A text as it is, on one line.
+pub(super) fn line(text: &str) -> Result<String, String> {
+    let text = bounded(text)?;
+    if text.chars().any(char::is_control) {
+        Err("holds a control character".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
 pub(super) fn secret(text: &str) -> Result<SecretString, String> {
     Ok(bounded(text)?.into())
+}
+
+/// The keys of what is sealed in the database.
+pub(super) fn keyring(text: &str) -> Result<Keyring, String> {
+    Keyring::parse(bounded(text)?)
 }
 
 /// A URL whose scheme is one of `schemes`; the rest is the adapter's business.

@@ -1,14 +1,20 @@
 //! The configuration as the rest of the program sees it: one struct for each section, every value checked.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::gcra::Rate;
+use facteur_core::integration::Home;
 use facteur_core::job::Channel;
 use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
-use facteur_core::reconcile::Policies;
+use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_core::sender::Sender;
+use facteur_core::vault::Keyring;
+use facteur_web::DefaultKey;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
@@ -77,6 +83,10 @@ pub struct TwilioSection {
     pub whatsapp_number: Option<Sender>,
     /// Default sender of texts in the number's place.
     pub messaging_service_sid: Option<Sender>,
+    /// Whether tenants without any integration of their own send over this account.
+    pub is_shared: bool,
+    /// What seals and opens the credentials of integrations.
+    pub keyring: Arc<Keyring>,
 }
 
 /// `[worker]`
@@ -103,10 +113,37 @@ pub struct WorkerSection {
 }
 
 /// `[web]`
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WebSection {
     /// Where the routes are served.
     pub listen: SocketAddr,
+    /// Pages of other origins that may call the API.
+    pub cors_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// As whom those are taken who send no key.
+    pub default_keys: Vec<DefaultKey>,
+    /// Shared secret of tokens.
+    pub jwt_secret: Option<SecretString>,
+    /// The keys of whoever issues tokens.
+    pub jwks: Option<Jwks>,
+    /// What `iss` of a token must be.
+    pub jwt_issuer: Option<String>,
+    /// What `aud` of a token must be or hold.
+    pub jwt_audience: Option<String>,
+    /// Messages a second that each tenant may hand in; `None` is no limit.
+    pub tenant_rate: Option<Rate>,
+    /// Messages that may wait to be handed to the broker.
+    pub outbox_max: u32,
+}
+
+/// Where a set of public keys is.
+#[derive(Debug, Clone)]
+pub enum Jwks {
+    /// Published.
+    Url(Url),
+    /// On this machine.
+    File(PathBuf),
 }
 
 /// `[telemetry]`
@@ -159,6 +196,12 @@ impl WorkerSection {
             Lane::Normal => self.concurrency,
             Lane::Bulk => (self.concurrency / 2).max(1),
         }
+    }
+
+    /// How evidence about uncertain messages is judged.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceRules {
+        EvidenceRules { grace: self.uncertain_grace, policies: self.uncertain_policies }
     }
 }
 
@@ -220,6 +263,19 @@ impl TwilioSection {
                 Err(Problems(account.into_iter().chain(auth.err()).map(str::to_owned).collect()))
             }
         }
+    }
+
+    /// The account as messages are sent over it.
+    ///
+    /// # Errors
+    /// As [`TwilioSection::credentials`].
+    pub fn home(&self) -> Result<Home, Problems> {
+        Ok(Home {
+            account: self.credentials()?.account_sid,
+            sms: self.default_sender(Channel::Sms),
+            whatsapp: self.default_sender(Channel::Whatsapp),
+            is_shared: self.is_shared,
+        })
     }
 
     /// The sender of a channel's jobs that name none. A Messaging Service goes before the number, for it

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::parse;
 use super::sections::Config;
+use super::web_settings::{
+    CORS_ORIGINS, DEFAULT_KEYS, JWT_AUDIENCE, JWT_ISSUER, JWT_JWKS_URL, JWT_SECRET, TRUSTED_PROXIES,
+};
 
 /// One setting.
 pub struct Setting {
@@ -200,6 +203,27 @@ pub const SETTINGS: &[Setting] = &[
         store: |config, text| parse::http_url(text).map(|url| config.twilio.base_url = url),
     },
     Setting {
+        key: "twilio.shared",
+        env: "FACTEUR_TWILIO_SHARED",
+        default: Some("true"),
+        form: Form::Boolean,
+        secrecy: Secrecy::Public,
+        doc: "Whether tenants that have no integration of their own send over this account. The tenant `default` always \
+              does where it has none for the channel.",
+        store: |config, text| parse::boolean(text).map(|shared| config.twilio.is_shared = shared),
+    },
+    Setting {
+        key: "twilio.secret_key",
+        env: "FACTEUR_SECRET_KEY",
+        default: None,
+        form: Form::Text,
+        secrecy: Secrecy::Secret,
+        doc: "What seals the credentials of tenants' integrations in the database: 32 bytes in base64 or hexadecimal \
+              (`openssl rand -base64 32`), or several as id:key,id:key, of which the first one seals and all open. A \
+              key alone has the id 1.",
+        store: |config, text| parse::keyring(text).map(|keyring| config.twilio.keyring = keyring.into()),
+    },
+    Setting {
         key: "worker.concurrency",
         env: "FACTEUR_CONCURRENCY",
         default: Some("64"),
@@ -306,6 +330,33 @@ pub const SETTINGS: &[Setting] = &[
         doc: "Address and port of the web process's routes; port 0 takes a free one. What stands before it (TLS, the \
               public URL) must hand path and query on as they came.",
         store: |config, text| parse::listen_address(text).map(|address| config.web.listen = address),
+    },
+    CORS_ORIGINS,
+    TRUSTED_PROXIES,
+    DEFAULT_KEYS,
+    JWT_SECRET,
+    JWT_JWKS_URL,
+    JWT_ISSUER,
+    JWT_AUDIENCE,
+    Setting {
+        key: "web.tenant_rate",
+        env: "FACTEUR_TENANT_RATE",
+        default: None,
+        form: Form::Number,
+        secrecy: Secrecy::Public,
+        doc: "Messages a second that each tenant may hand in to one web process, 0.00001 to 100000; what is more is told \
+              to come again (429). Unset is no limit.",
+        store: |config, text| parse::rate(text).map(|rate| config.web.tenant_rate = Some(rate)),
+    },
+    Setting {
+        key: "web.outbox_max",
+        env: "FACTEUR_OUTBOX_MAX",
+        default: Some("1000000"),
+        form: Form::Whole,
+        secrecy: Secrecy::Public,
+        doc: "Messages that may wait to be handed to the broker, 1000 to 100000000; beyond that, requests are told to \
+              come again (503).",
+        store: |config, text| parse::whole(text, 1_000, 100_000_000).map(|rows| config.web.outbox_max = rows),
     },
     Setting {
         key: "telemetry.log",

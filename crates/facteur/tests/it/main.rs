@@ -9,6 +9,8 @@ mod control;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod services;

@@ -29,6 +29,7 @@ fn the_page_of_settings_is_the_table() {
 #[test]
 fn the_pages_of_metrics_states_and_the_job_are_what_the_code_says() {
     same("docs/metrics.md", &["reference", "metrics"]);
+    same("docs/openapi.json", &["reference", "openapi"]);
     same("docs/states.md", &["reference", "states"]);
     same("docs/job.v1.schema.json", &["reference", "schema"]);
 }

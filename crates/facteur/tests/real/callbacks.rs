@@ -18,7 +18,7 @@ async fn system(faults: Value) -> System {
 }
 
 /// The environment in which Twilio calls us on a port of its own.
-fn called_back(system: &System) -> Vec<(&'static str, String)> {
+pub(crate) fn called_back(system: &System) -> Vec<(&'static str, String)> {
     // Free a moment ago; the system hands ports out in turn.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let mut environment = system.environment();
@@ -28,7 +28,7 @@ fn called_back(system: &System) -> Vec<(&'static str, String)> {
     environment
 }
 
-async fn start(command: &str, environment: &[(&'static str, String)], until: &str) -> Spawned {
+pub(crate) async fn start(command: &str, environment: &[(&'static str, String)], until: &str) -> Spawned {
     let process = Spawned::start(env!("CARGO_BIN_EXE_facteur"), &[command], environment);
     process.wait_for_line(until, PATIENCE).await;
     process

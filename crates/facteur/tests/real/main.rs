@@ -11,6 +11,8 @@ mod commands;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod integrations;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod outages;
@@ -23,7 +25,11 @@ mod receipts;
 #[cfg(test)]
 mod rollout;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod system;
+#[cfg(test)]
+mod templates;
 #[cfg(test)]
 mod twilio_away;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the whole system at work, with everything that can go wrong on an ordinary day.
 
-mod http;
-mod program;
-mod progress;
+pub(crate) mod http;
+pub(crate) mod program;
+pub(crate) mod progress;
 mod summary;
 mod traffic;
 
@@ -92,6 +92,8 @@ struct Stage {
     environment: BTreeMap<&'static str, String>,
     simulator_url: String,
     metrics_url: String,
+    /// A key of the HTTP API for all tenants, made for this demo alone.
+    key: String,
     simulator: Program,
     worker: Program,
     observer: Observer,
@@ -134,7 +136,11 @@ impl Stage {
             ("FACTEUR_UNCERTAIN_GRACE_S", "10".to_owned()),
         ]);
         say::progress("making the tables");
-        migrate(&directory, &environment).await?;
+        facteur(&directory, &environment, &["migrate"]).await?;
+        let line = ["keys", "create", "--role", "superadmin", "--name", "demo", "--json"];
+        let made: serde_json::Value =
+            serde_json::from_slice(&facteur(&directory, &environment, &line).await?)?;
+        let key = made["key"].as_str().context("no API key was made")?.to_owned();
         let observer = Observer::connect(&database.url).await?;
         prepare(&observer, &simulator_url).await?;
 
@@ -150,6 +156,7 @@ impl Stage {
             environment,
             simulator_url,
             metrics_url,
+            key,
             simulator,
             worker,
             observer,
@@ -260,7 +267,11 @@ impl Stage {
         for (name, value) in &self.environment {
             say::progress(&format!("  export {name}='{value}'"));
         }
+        let (api, key) = (&self.environment["FACTEUR_LISTEN"], &self.key);
         let lines = [
+            format!("  export FACTEUR_KEY={key}   # an API key of this demo"),
+            format!("  curl -H \"Authorization: Bearer $FACTEUR_KEY\" http://{api}/v1/whoami"),
+            format!("  http://{api}/docs/                    # every route, in a browser"),
             "  target/debug/facteur send --to +33612345678 --body Bonjour --wait".to_owned(),
             "  target/debug/facteur dead list        # what was stopped, and why".to_owned(),
             "  target/debug/facteur status <id>      # the story of one message".to_owned(),
@@ -279,13 +290,19 @@ impl Stage {
     }
 }
 
-async fn migrate(directory: &Path, environment: &BTreeMap<&'static str, String>) -> Result<()> {
+/// Runs a command that ends by itself, and gives what it printed.
+async fn facteur(
+    directory: &Path,
+    environment: &BTreeMap<&'static str, String>,
+    arguments: &[&str],
+) -> Result<Vec<u8>> {
     let mut command = program::command("facteur", directory, environment)?;
-    let output = command.arg("migrate").output().await.context("can't start facteur")?;
+    let output = command.args(arguments).output().await.context("can't start facteur")?;
     if !output.status.success() {
-        bail!("`facteur migrate` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let (line, why) = (arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        bail!("`facteur {line}` failed: {}", why.trim());
     }
-    Ok(())
+    Ok(output.stdout)
 }
 
 /// A slow sender, one recipient who told Twilio to stop and one who told us.

@@ -16,11 +16,13 @@ use crate::error::{ApiError, ErrorBody};
 use crate::json::{self, Json, JsonBytes};
 use crate::judge::Wish;
 use crate::state::App;
+use crate::waiting;
 
 /// Longest body: a thousand messages of a usual size, or one of any.
 pub(super) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest time for the body to arrive.
 const BODY_MAX: Duration = Duration::from_secs(15);
+const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 const SLOW: ApiError =
@@ -86,10 +88,12 @@ pub(crate) struct OneOfMany {
     tag = "messages",
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: the same request again gets the same answer, and nothing is sent twice. Kept for two days."),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: waits up to N seconds (30 at most) until Twilio has the message, or it will never be sent; then the answer is 200 and carries status and SID."),
     ),
     request_body(content = SendRequest, example = json!({"to": "+33612345678", "body": "Bonjour Jean"})),
     responses(
-        (status = 202, description = "Accepted", body = Message),
+        (status = 200, description = "Waited for: its work is over", body = Message),
+        (status = 202, description = "Accepted; a request of many gets `ManyAnswer`", body = Message),
         (status = 422, description = "Refused", body = inline(ErrorBody<'_>)),
         (status = 503, description = "Not now", body = inline(ErrorBody<'_>))
     )
@@ -100,12 +104,18 @@ pub(crate) async fn send(
     request: Request,
 ) -> Result<Response, ApiError> {
     let options = Options::of("send_message", request.headers())?;
+    let wait = waiting::preferred(request.headers());
     let body = timeout(BODY_MAX, JsonBytes::from_request(request, &())).await;
     let JsonBytes(bytes) = body.map_err(|_| SLOW)??;
     let (wishes, is_single) = wishes(&bytes)?;
-    let answer = accept::accept(&app, &principal, wishes, options).await?;
-    let headers = replay_header(&answer);
-    let response = if is_single { one(answer)? } else { many(answer) };
+    let mut answer = accept::accept(&app, &principal, wishes, options).await?;
+    let is_over = match wait {
+        Some(most) => answer.wait(&app, most).await?,
+        None => false,
+    };
+    let headers = headers(&answer, is_over.then_some(wait).flatten());
+    let status = if is_over { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let response = if is_single { one(answer, status)? } else { many(answer, status) };
     Ok((headers, response).into_response())
 }
 
@@ -124,31 +134,32 @@ fn wishes(bytes: &[u8]) -> Result<(Vec<Wish>, bool), ApiError> {
     Ok((vec![message.into()], true))
 }
 
-fn replay_header(answer: &Answer) -> HeaderMap {
-    let header = answer.is_replay.then(|| (REPLAYED, HeaderValue::from_static("true")));
-    header.into_iter().collect()
+fn headers(answer: &Answer, waited: Option<Duration>) -> HeaderMap {
+    let replayed = answer.is_replay.then(|| (REPLAYED, HeaderValue::from_static("true")));
+    let applied = waited.and_then(|wait| HeaderValue::from_str(&format!("wait={}", wait.as_secs())).ok());
+    replayed.into_iter().chain(applied.map(|value| (APPLIED, value))).collect()
 }
 
-fn one(answer: Answer) -> Result<Response, ApiError> {
+fn one(answer: Answer, status: StatusCode) -> Result<Response, ApiError> {
     match answer.outcomes.into_iter().next() {
         Some(Outcome::Accepted(message)) => {
             let message = Message::from(*message);
             let location = [(header::LOCATION, format!("/v1/messages/{}", message.id()))];
-            Ok((StatusCode::ACCEPTED, location, Json(message)).into_response())
+            Ok((status, location, Json(message)).into_response())
         }
         Some(Outcome::Refused(reason)) => Err(reason.into()),
         None => Err(ApiError::UNAVAILABLE),
     }
 }
 
-fn many(answer: Answer) -> Response {
+fn many(answer: Answer, status: StatusCode) -> Response {
     let messages: Vec<OneOfMany> = answer.outcomes.into_iter().map(OneOfMany::of).collect();
     let accepted = messages.iter().filter(|one| one.message.is_some()).count();
     let (status, error, code) = if accepted == 0 {
         let error = "every message was refused: each says why";
         (StatusCode::UNPROCESSABLE_ENTITY, Some(error), Some("all_refused"))
     } else {
-        (StatusCode::ACCEPTED, None, None)
+        (status, None, None)
     };
     let refused = messages.len() - accepted;
     (status, Json(ManyAnswer { error, code, accepted, refused, messages })).into_response()

@@ -6,7 +6,9 @@ use facteur_core::Timestamp;
 use facteur_core::document::{DocumentChannel, JobDocument, Scalar};
 use facteur_core::job::Category;
 use facteur_core::lane::Lane;
-use facteur_postgres::listing::MessageSummary;
+use facteur_core::twilio_errors;
+use facteur_postgres::listing::{MessageSummary, StatusEvent};
+use facteur_postgres::messages::AttemptFacts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -104,7 +106,7 @@ impl From<MessageRequest> for Wish {
             bulk_id: request.bulk_id,
             metadata: request.metadata,
         };
-        Self { document, lane }
+        Self { lane, ..Self::of(document) }
     }
 }
 
@@ -178,6 +180,84 @@ impl From<MessageSummary> for Message {
             not_before: summary.not_before,
             created_at: summary.created_at,
             updated_at: summary.updated_at,
+        }
+    }
+}
+
+/// What Twilio's code means, or else what happened.
+fn meaning(code: Option<i32>, cause: Option<String>) -> Option<String> {
+    let entry = code.and_then(|code| twilio_errors::lookup(u32::try_from(code).ok()?));
+    entry.map(|entry| entry.meaning.to_owned()).or(cause)
+}
+
+/// One call to Twilio.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Attempt {
+    number: i32,
+    #[schema(value_type = String)]
+    started_at: Timestamp,
+    duration_ms: u64,
+    /// `accepted`, `refused`, `throttled`, `unreachable` or `uncertain`.
+    #[schema(example = "accepted")]
+    outcome: String,
+    /// Twilio's error code.
+    code: Option<i32>,
+    /// What the code means, or else what happened.
+    meaning: Option<String>,
+    http_status: Option<i32>,
+    sid: Option<String>,
+    twilio_status: Option<String>,
+    /// The status that was decided.
+    next_status: String,
+    /// Why: a stable code.
+    reason: String,
+}
+
+impl From<AttemptFacts> for Attempt {
+    fn from(facts: AttemptFacts) -> Self {
+        Self {
+            number: facts.number,
+            started_at: facts.started_at,
+            duration_ms: u64::try_from(facts.duration.as_millis()).unwrap_or(u64::MAX),
+            outcome: facts.outcome,
+            code: facts.code,
+            meaning: meaning(facts.code, facts.cause),
+            http_status: facts.http_status,
+            sid: facts.sid,
+            twilio_status: facts.twilio_status,
+            next_status: facts.next_status,
+            reason: facts.reason,
+        }
+    }
+}
+
+/// What Twilio told after it had taken the message.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Event {
+    attempt: i32,
+    sid: String,
+    #[schema(example = "delivered")]
+    twilio_status: String,
+    /// Twilio's error code.
+    code: Option<i32>,
+    /// What the code means.
+    meaning: Option<String>,
+    /// How it was heard: `callback`, `poll` or `list`.
+    source: String,
+    #[schema(value_type = String)]
+    received_at: Timestamp,
+}
+
+impl From<StatusEvent> for Event {
+    fn from(event: StatusEvent) -> Self {
+        Self {
+            attempt: event.attempt,
+            sid: event.sid,
+            twilio_status: event.twilio_status,
+            code: event.code,
+            meaning: meaning(event.code, None),
+            source: event.source,
+            received_at: event.received_at,
         }
     }
 }

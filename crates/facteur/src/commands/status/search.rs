@@ -1,13 +1,9 @@
 //! The search for evidence about an uncertain attempt, as its message's story tells it.
 
 use facteur_core::Timestamp;
-use facteur_core::job::Category;
-use facteur_core::reconcile::{AGE_MAX_GRACES, Policy, Window};
-use facteur_postgres::messages::Story;
+use facteur_core::reconcile::Window;
 use facteur_postgres::reconciliations::SearchFacts;
 use serde::Serialize;
-
-use crate::config::WorkerSection;
 
 /// The search, as it is printed.
 #[derive(Serialize)]
@@ -89,21 +85,4 @@ fn in_words(verdict: &str) -> &str {
         "overtaken" => "a callback or a late record gave the answer",
         newer => newer,
     }
-}
-
-/// What comes next for a message that is uncertain.
-pub(super) fn next(job: &Story, search: &SearchFacts, worker: &WorkerSection) -> String {
-    let look = search.next_look_at.map_or_else(|| "soon".to_owned(), |at| format!("at {at:.0}"));
-    let grace_s = worker.uncertain_grace.as_secs();
-    let category = job.message.as_ref().and_then(|message| Category::from_name(&message.category));
-    let end = match worker.uncertain_policies.of(category.unwrap_or_default()) {
-        Policy::Hold => "it becomes a dead letter for a person to look at".to_owned(),
-        Policy::Resend => format!("it is sent again, but not after {:.0}", job.deadline),
-    };
-    format!(
-        "the next look is {look}. If it is found, it counts as sent; if, after {grace_s} s of search, the evidence \
-         says that Twilio did not take it, it is sent again; if nobody knows by then, or {} s after it became \
-         uncertain, {end} (worker.uncertain_policy)",
-        grace_s.saturating_mul(AGE_MAX_GRACES.into())
-    )
 }

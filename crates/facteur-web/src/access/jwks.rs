@@ -1,0 +1,139 @@
+//! The public keys of whoever issues tokens: fetched when first needed, kept, and fetched again when a token names one
+//! that is not there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use facteur_twilio::PublicDocument;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// Anybody can name a key that does not exist: the set is fetched no more often for that.
+const FETCH_EVERY: Duration = Duration::from_secs(60);
+/// A key that was withdrawn is known no longer than this.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// Longest set that is read, in bytes.
+const BYTES_MAX: u64 = 256 * 1024;
+
+/// Where the set is.
+#[derive(Debug, Clone)]
+pub enum JwksSource {
+    /// Published by the issuer.
+    Published(PublicDocument),
+    /// A file of this machine.
+    File(PathBuf),
+}
+
+pub(super) struct Jwks {
+    source: JwksSource,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    set: Option<Arc<JwkSet>>,
+    fetched_at: Option<Instant>,
+    tried_at: Option<Instant>,
+}
+
+impl Jwks {
+    pub(super) fn new(source: JwksSource) -> Self {
+        Self { source, state: Mutex::default() }
+    }
+
+    /// The key of this id for that algorithm; `None` if the issuer has none, or can't be asked.
+    pub(super) async fn key(&self, id: &str, algorithm: Algorithm, now: Instant) -> Option<DecodingKey> {
+        let set = self.set_with(id, now).await?;
+        let key = set.keys.iter().find(|key| key.common.key_id.as_deref() == Some(id))?;
+        is_for(key, algorithm).then(|| DecodingKey::from_jwk(key).ok()).flatten()
+    }
+
+    /// The set, fetched again if it is old or has no such key. Requests that wait for it share one fetch.
+    async fn set_with(&self, id: &str, now: Instant) -> Option<Arc<JwkSet>> {
+        let mut state = self.state.lock().await;
+        let is_fresh = state.fetched_at.is_some_and(|at| now.duration_since(at) < KEPT_FOR);
+        let has_key = state.set.as_ref().is_some_and(|set| set.find(id).is_some());
+        let may_try = state.tried_at.is_none_or(|at| now.duration_since(at) >= FETCH_EVERY);
+        if (is_fresh && has_key) || !may_try {
+            return state.set.clone();
+        }
+        state.tried_at = Some(now);
+        match self.fetch().await {
+            Ok(set) => (state.set, state.fetched_at) = (Some(Arc::new(set)), Some(now)),
+            Err(why) => {
+                tracing::warn!(
+                    why,
+                    "the keys of the issuer of tokens can't be read: those known stay in use"
+                );
+            }
+        }
+        state.set.clone()
+    }
+
+    async fn fetch(&self) -> Result<JwkSet, String> {
+        let bytes = match &self.source {
+            JwksSource::Published(document) => document.read().await?,
+            JwksSource::File(path) => {
+                let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+                if size > BYTES_MAX {
+                    return Err(format!("the file has more than {BYTES_MAX} bytes"));
+                }
+                tokio::fs::read(path).await.map_err(|error| error.to_string())?
+            }
+        };
+        serde_json::from_slice(&bytes).map_err(|_| "it is no JSON Web Key Set".to_owned())
+    }
+}
+
+/// Whether a key may verify this algorithm: its type, its curve and whatever it says of itself agree.
+fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
+    let is_of_type = match (&key.algorithm, algorithm) {
+        (AlgorithmParameters::RSA(_), Algorithm::RS256) => true,
+        (AlgorithmParameters::EllipticCurve(curve), Algorithm::ES256) => curve.curve == EllipticCurve::P256,
+        _ => false,
+    };
+    let is_said = match (key.common.key_algorithm, algorithm) {
+        (None, _)
+        | (Some(KeyAlgorithm::RS256), Algorithm::RS256)
+        | (Some(KeyAlgorithm::ES256), Algorithm::ES256) => true,
+        (Some(_), _) => false,
+    };
+    let signs = matches!(key.common.public_key_use, None | Some(PublicKeyUse::Signature));
+    is_of_type && is_said && signs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A point of the curve is not needed to find a key, only to use it.
+    fn set(ids: &[&str]) -> String {
+        let key = |id| serde_json::json!({"kty": "EC", "crv": "P-256", "kid": id, "x": "AA", "y": "AA"});
+        serde_json::json!({ "keys": ids.iter().map(key).collect::<Vec<_>>() }).to_string()
+    }
+
+    #[tokio::test]
+    async fn an_unknown_key_is_looked_for_once_a_minute_and_a_withdrawn_one_is_forgotten() {
+        let path = std::env::temp_dir().join(format!("facteur-jwks-{}.json", uuid::Uuid::new_v4()));
+        std::fs::write(&path, set(&["a"])).unwrap();
+        let (jwks, begin) = (Jwks::new(JwksSource::File(path.clone())), Instant::now());
+        let has = async |id: &str, s: u64| {
+            jwks.key(id, Algorithm::ES256, begin + Duration::from_secs(s)).await.is_some()
+        };
+        assert!(has("a", 0).await);
+        std::fs::write(&path, set(&["b"])).unwrap();
+        assert!(!has("b", 59).await, "not yet asked again");
+        assert!(has("a", 59).await);
+        assert!(has("b", 60).await);
+        assert!(!has("a", 120).await);
+        std::fs::write(&path, "nonsense").unwrap();
+        assert!(has("b", 1_000).await, "what can't be read changes nothing");
+        std::fs::write(&path, set(&["c"])).unwrap();
+        assert!(!has("b", 1_060).await, "an old set is read again");
+        assert!(has("c", 1_060).await);
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,44 @@
+//! One message of one call, through the one way in.
+
+use facteur_core::reason::Reason;
+use facteur_postgres::listing::MessageSummary;
+
+use crate::accept::{Options, Outcome, accept};
+use crate::access::Principal;
+use crate::error::ApiError;
+use crate::judge::Wish;
+use crate::state::AppState;
+
+/// What a family calls the fields of a job: theirs, ours.
+pub(crate) type Fields = &'static [(&'static str, &'static str)];
+
+const NOT_TAKEN: ApiError = ApiError::busy("not_taken", "the message was not taken: come again", 1);
+
+/// Accepts one message. The error names the field as the family calls it.
+///
+/// # Errors
+/// Why it is refused.
+pub(crate) async fn send(
+    app: &AppState,
+    principal: &Principal,
+    wish: Wish,
+    options: Options,
+    fields: Fields,
+) -> Result<MessageSummary, ApiError> {
+    let answer = accept(app, principal, vec![wish], options).await?;
+    match answer.outcomes.into_iter().next() {
+        Some(Outcome::Accepted(message)) => Ok(*message),
+        Some(Outcome::Refused(reason)) => Err(refusal(reason, fields)),
+        None => Err(NOT_TAKEN),
+    }
+}
+
+/// A refusal, with the family's word for the field.
+pub(crate) fn refusal(mut reason: Reason, fields: Fields) -> ApiError {
+    if let Some(field) = &mut reason.field
+        && let Some((theirs, _)) = fields.iter().find(|(_, ours)| ours == field)
+    {
+        (*theirs).clone_into(field);
+    }
+    reason.into()
+}

@@ -1,0 +1,123 @@
+//! Schemathesis reads the document of the HTTP API and tries to find a request that a route answers otherwise than it
+//! says: with a server error, an undocumented status, or a body of another shape.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::demo::http;
+use crate::demo::program::{self, Program};
+use crate::demo::progress::Observer;
+use crate::{cargo, check, say, services};
+
+const VERSION: &str = "schemathesis==4.32.5";
+/// What is looked at. Data that contradicts the schema is not always refused with a 4xx by intent: an unknown header, a
+/// number in the place of a string in a path.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_schema_conformance,negative_data_rejection,ignored_auth";
+/// How long it looks, in seconds; and how long it may take in all.
+const SEARCH_S: &str = "60";
+const RUN_MAX: Duration = Duration::from_secs(300);
+const INSTALL_MAX: Duration = Duration::from_secs(600);
+const START_MAX: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(250);
+/// The objects that the document's examples name.
+const SEEDS: &str = "crates/facteur-web/tests/it/seeds";
+
+/// Runs it against `facteur web` on a database of its own; gives a remark if it can't be run here.
+pub(crate) async fn run(root: &Path) -> Result<Vec<String>> {
+    let Some(tool) = installed(root).await? else {
+        return Ok(vec!["not run: schemathesis can't be installed (it takes python3 with venv)".to_owned()]);
+    };
+    cargo::run(root, &["build", "--quiet", "--package", "facteur"])?;
+    let started = services::up(root).await?;
+    let outcome = with_services(root, &tool).await;
+    services::stop(root, &started).await?;
+    outcome.map(|()| vec![])
+}
+
+/// Its program, in a directory of its own below `target`.
+async fn installed(root: &Path) -> Result<Option<PathBuf>> {
+    let home = root.join("target/schemathesis");
+    let (tool, stamp) = (home.join("bin/schemathesis"), home.join("installed"));
+    if fs::read_to_string(&stamp).is_ok_and(|version| version == VERSION) {
+        return Ok(Some(tool));
+    }
+    say::progress("installing schemathesis");
+    let made = succeeds(Command::new("python3").args(["-m", "venv"]).arg(&home), INSTALL_MAX).await;
+    let mut pip = Command::new(home.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", VERSION]);
+    if !made || !succeeds(&mut pip, INSTALL_MAX).await {
+        return Ok(None);
+    }
+    fs::write(&stamp, VERSION)?;
+    Ok(Some(tool))
+}
+
+async fn with_services(root: &Path, tool: &Path) -> Result<()> {
+    let directory = root.join("target/services/schemathesis");
+    fs::create_dir_all(&directory)?;
+    let database = facteur_testkit::database().await;
+    let [metrics_port, web_port] = services::free_ports()?;
+    let environment = BTreeMap::from([
+        ("DATABASE_URL", database.url.clone()),
+        // Nobody is there: what is accepted stays in the database.
+        ("TWILIO_BASE_URL", "http://127.0.0.1:9".to_owned()),
+        ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{metrics_port}")),
+        ("FACTEUR_LISTEN", format!("127.0.0.1:{web_port}")),
+        ("FACTEUR_SECRET_KEY", "c2NoZW1hdGhlc2lzIHNjaGVtYXRoZXNpcyBzY2hlbWE=".to_owned()),
+    ]);
+    let facteur = async |arguments: &[&str]| -> Result<Vec<u8>> {
+        let mut command = program::command("facteur", &directory, &environment)?;
+        let output = command.args(arguments).output().await.context("can't start facteur")?;
+        if !output.status.success() {
+            bail!("`facteur {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(output.stdout)
+    };
+    facteur(&["migrate"]).await?;
+    let observer = Observer::connect(&database.url).await?;
+    for file in check::files(&root.join(SEEDS), ".sql")? {
+        observer.order(&fs::read_to_string(&file)?).await.with_context(|| file.display().to_string())?;
+    }
+    let made: Value = serde_json::from_slice(
+        &facteur(&["keys", "create", "--role", "superadmin", "--name", "schemathesis", "--json"]).await?,
+    )?;
+    let key = made["key"].as_str().context("no key was made")?;
+    let mut command = program::command("facteur", &directory, &environment)?;
+    command.arg("web");
+    let mut web = Program::start("facteur web", command, directory.join("facteur.log"))?;
+    let ready = format!("http://127.0.0.1:{metrics_port}/readyz");
+    let deadline = Instant::now() + START_MAX;
+    while !http::is_fine(ready.clone()).await {
+        web.check()?;
+        if Instant::now() >= deadline {
+            bail!("facteur web is not ready after 60 s; log: {}", web.log.display());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    let found = search(tool, &directory, &format!("http://127.0.0.1:{web_port}/v1/openapi.json"), key).await;
+    web.stop().await?;
+    found
+}
+
+async fn search(tool: &Path, directory: &Path, document: &str, key: &str) -> Result<()> {
+    let mut command = Command::new(tool);
+    command.args(["run", document, "--header", &format!("Authorization: Bearer {key}"), "--checks", CHECKS]);
+    command.args(["--phases", "examples,coverage,fuzzing", "--max-time", SEARCH_S, "--max-examples", "40"]);
+    command.args(["--seed", "1", "--generation-database", "none", "--request-timeout", "20", "--no-color"]);
+    command.args(["--continue-on-failure", "--warnings", "off", "--workers", "2"]);
+    command.stdout(std::io::stderr()).current_dir(directory);
+    if succeeds(&mut command, RUN_MAX).await { Ok(()) } else { bail!("schemathesis found a fault") }
+}
+
+async fn succeeds(command: &mut Command, patience: Duration) -> bool {
+    let running = command.stdin(std::process::Stdio::null()).kill_on_drop(true).status();
+    matches!(tokio::time::timeout(patience, running).await, Ok(Ok(status)) if status.success())
+}
