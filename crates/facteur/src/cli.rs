@@ -72,8 +72,13 @@ pub enum Command {
     /// The broker has confirmed the job when the id is printed. The same id given again never makes a second
     /// message.
     Send(Box<SendArgs>),
-    /// Tells the story of a message: where it stands, every attempt, and what comes next.
+    /// Tells the story of a message: where it stands and why, every attempt, and what comes next.
+    #[command(visible_alias = "explain")]
     Status(IdArgs),
+    /// Prints what Twilio answers, as it happens, until it is interrupted: one line for each attempt.
+    ///
+    /// A database that goes away is waited for. With --json, each line is a JSON object.
+    Tail(TailArgs),
     /// Examines configuration, broker, database and Twilio, and says what to do about each fault.
     Doctor,
     /// Shows or checks the configuration.
@@ -186,6 +191,14 @@ pub struct SendArgs {
 pub struct IdArgs {
     /// The job's id.
     pub id: Uuid,
+}
+
+/// Options of `tail`.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Only those of this tenant.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
 }
 
 /// What `config` does.

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 
-/// Their routes that answer within seconds.
+/// Their routes.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(campaigns::routes())
@@ -30,7 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inbox_integrations::test))
 }
 
-/// Their routes that take much, or do something to many.
+/// Their routes that take much: they bring limits of their own.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
     campaigns::long_routes().merge(sms::long_routes())
 }

@@ -160,21 +160,6 @@ async fn a_bulk_that_can_not_be_read_names_the_field_as_the_front_end_does() {
 }
 
 #[tokio::test]
-async fn the_back_offices_bulk_has_the_same_shape() {
-    let (lab, _) = front_end().await;
-    let admin = lab.key("admin", Some("acme")).await;
-    let body = r#"{"recipients": [{"phone": "0612345678", "name": "Jean"}, {"phone": "1"}], "message": "Bonjour {{name}}"}"#;
-    let bulk = twice(&lab.json("/api/sms/bulk/", &admin, "", body).await);
-    assert_eq!((&bulk["success"], &bulk["total_recipients"]), (&json!(true), &json!(2)), "{bulk}");
-    assert!(bulk["messages"][1]["error"].as_str().unwrap().starts_with("phone"), "{bulk}");
-    let sender = lab.key("sender", Some("acme")).await;
-    let answer = lab.json("/api/sms/bulk", &sender, "", body).await;
-    assert_eq!((answer.status, answer.json()["success"].clone()), (403, json!(false)));
-    let audited = lab.text("SELECT action FROM facteur.audit_log WHERE action LIKE 'send%'").await;
-    assert_eq!(audited.as_deref(), Some("send_bulk_sms"));
-}
-
-#[tokio::test]
 async fn the_history_is_a_bare_array_whose_next_page_is_linked() {
     let (lab, key) = front_end().await;
     for text in ["one", "two", "three"] {

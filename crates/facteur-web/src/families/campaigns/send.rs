@@ -93,7 +93,7 @@ pub(crate) async fn sms(
         let sentence = "`media_url` is for MMS and WhatsApp: call /twilio/send-mms or /twilio/send-whatsapp";
         return Err(ApiError::invalid("invalid_field", sentence).field("media_url"));
     }
-    let options = Options::of("send_sms", &headers)?;
+    let options = (Options::of("send_sms", &headers)?, &headers);
     sent(&app, &principal, options, body, (Channel::Sms, DocumentChannel::Sms)).await
 }
 
@@ -117,7 +117,7 @@ pub(crate) async fn mms(
         let sentence = "`media_url` is missing: an MMS has a medium; without one, call /twilio/send-sms";
         return Err(ApiError::invalid("field_missing", sentence).field("media_url"));
     }
-    let options = Options::of("send_mms", &headers)?;
+    let options = (Options::of("send_mms", &headers)?, &headers);
     sent(&app, &principal, options, body, (Channel::Mms, DocumentChannel::Mms)).await
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn whatsapp(
     headers: HeaderMap,
     Json(body): Json<SendOne>,
 ) -> Result<Json<Twice<SentOne>>, ApiError> {
-    let options = Options::of("send_whatsapp", &headers)?;
+    let options = (Options::of("send_whatsapp", &headers)?, &headers);
     sent(&app, &principal, options, body, (Channel::Whatsapp, DocumentChannel::Whatsapp)).await
 }
 
@@ -162,7 +162,7 @@ pub(crate) async fn status(
 async fn sent(
     app: &AppState,
     principal: &Principal,
-    options: Options,
+    options: (Options, &HeaderMap),
     body: SendOne,
     (channel, channel_word): (Channel, DocumentChannel),
 ) -> Result<Json<Twice<SentOne>>, ApiError> {
