@@ -173,6 +173,24 @@ impl Directory {
         choose(Choice { tenant, recipient, named, own, pool, home }, integration_of)
     }
 
+    /// Whose contact wrote to one of these addresses (a number, or the service behind it) over an account (its SID), and to
+    /// which integration: the owner of the address, else of the account.
+    pub async fn written_to(&self, account: &str, addresses: &[&str]) -> (Option<String>, Option<Uuid>) {
+        let snapshot = self.current().await;
+        let is_theirs = |one: &&Integration| {
+            one.account == account && one.senders.iter().any(|sender| addresses.contains(&sender.as_str()))
+        };
+        let integrations = snapshot.accounts.of_tenants.iter();
+        let found =
+            integrations.flat_map(|(tenant, all)| all.iter().find(is_theirs).map(|one| (tenant, one.id)));
+        if let Some((tenant, id)) = found.into_iter().next() {
+            return (Some(tenant.clone()), Some(id));
+        }
+        let owned = addresses.iter().find_map(|address| snapshot.senders.get(*address)?.tenant.clone());
+        let of_account = || snapshot.accounts.by_sid.get(account).map(|account| account.tenant.clone());
+        (owned.or_else(of_account), None)
+    }
+
     /// Over what a sender's messages leave, if that is the same for all of them.
     pub async fn way_of(&self, sender: &Sender, home: &Home) -> Option<Via> {
         let snapshot = self.current().await;

@@ -15,7 +15,7 @@ use crate::cors::Cors;
 use crate::error::ApiError;
 use crate::json::JSON_BYTES_MAX;
 use crate::state::App;
-use crate::{access, cors, families, headers, openapi, status_webhook};
+use crate::{access, came, cors, families, headers, inbound_webhook, openapi, status_webhook};
 
 /// Longest request, body and answer together. Twilio gives up after as long.
 const REQUEST_MAX: Duration = Duration::from_secs(15);
@@ -31,16 +31,13 @@ const TIMEOUT: ApiError =
 
 pub(crate) fn routes(app: App, cors: Cors) -> Router {
     let is_https = app.twilio.is_https();
-    let status =
-        || post(status_webhook::receive).layer(DefaultBodyLimit::max(status_webhook::BODY_BYTES_MAX));
     let (quick, long) = openapi::documented();
     let guard = || middleware::from_fn_with_state(app.clone(), access::authorise);
     let quick: Router<App> = quick.route_layer(guard()).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)).into();
     let long: Router<App> = long.into();
     let long = if long.has_routes() { long.route_layer(guard()) } else { long };
     let quick = Router::new()
-        .route(status_webhook::ROUTE, status())
-        .route(&format!("{}/", status_webhook::ROUTE), status())
+        .merge(webhooks())
         .merge(openapi::pages())
         .merge(quick)
         .fallback(async || NOT_FOUND)
@@ -57,6 +54,16 @@ pub(crate) fn routes(app: App, cors: Cors) -> Router {
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(middleware::from_fn(headers::without_odd_request_id))
+}
+
+/// What Twilio calls, with and without a slash at the end.
+fn webhooks() -> Router<App> {
+    let status = [(status_webhook::ROUTE, post(status_webhook::receive))];
+    let inbound = inbound_webhook::ROUTES.map(|route| (route, post(inbound_webhook::receive)));
+    let routes = status.into_iter().chain(inbound).fold(Router::new(), |router, (route, method)| {
+        router.route(route, method.clone()).route(&format!("{route}/"), method)
+    });
+    routes.layer(DefaultBodyLimit::max(came::BODY_BYTES_MAX))
 }
 
 /// Existing apps call routes with and without a slash at the end. A webhook's path is left as Twilio signed it.

@@ -13,10 +13,10 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use facteur_core::ids::{AttemptNumber, JobId, MessageSid};
 use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
-use facteur_postgres::quarantine::Quarantined;
 use facteur_postgres::{Applied, SubmitError};
 use tokio::time::{Instant, timeout};
 
+use crate::came::{Came, NO_SID, TOO_MANY};
 use crate::error::ApiError;
 use crate::form::Form;
 use crate::metrics::{self, CallbackResult};
@@ -25,29 +25,13 @@ use crate::state::{App, AppState};
 
 /// Where Twilio calls.
 pub(crate) const ROUTE: &str = "/twilio/webhook/status";
-/// Longest body; Twilio's have about one KiB.
-pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
-
 /// How long the database may take before Twilio is asked to come again.
 const APPLY_MAX: Duration = Duration::from_secs(5);
-const SIGNATURE_HEADER: &str = "x-twilio-signature";
 /// Highest attempt that is believed; far beyond what any schedule reaches.
 const ATTEMPT_MAX: i32 = 1_000_000;
 
-const TOO_LARGE: ApiError =
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body has more than 64 KiB");
-const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
-const TOO_MANY: ApiError =
-    ApiError::new(StatusCode::BAD_REQUEST, "too_many_parameters", "the form has more than 200 parameters");
-const NO_SID: ApiError = ApiError::at(
-    StatusCode::BAD_REQUEST,
-    "sid_invalid",
-    "MessageSid",
-    "MessageSid is not SM or MM and 32 hexadecimal digits",
-);
 const NO_STATUS: ApiError =
     ApiError::at(StatusCode::BAD_REQUEST, "status_invalid", "MessageStatus", "MessageStatus is not a status");
-
 /// What a request is found to be.
 enum Found {
     /// Twilio tells of a message of ours, as far as the URL says.
@@ -60,13 +44,6 @@ enum Found {
     Malformed(ApiError),
 }
 
-/// A request as it came.
-struct Came {
-    uri: Uri,
-    headers: HeaderMap,
-    remote: Option<SocketAddr>,
-}
-
 /// The route.
 pub(crate) async fn receive(
     State(app): State<App>,
@@ -76,7 +53,7 @@ pub(crate) async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let began = Instant::now();
-    let came = Came { uri, headers, remote: remote.map(|Extension(remote)| remote) };
+    let came = Came { route: ROUTE, uri, headers, remote: remote.map(|Extension(remote)| remote) };
     let (result, response) = answer(&app, &came, body).await;
     metrics::answered(result, began.elapsed());
     response
@@ -87,12 +64,10 @@ async fn answer(
     came: &Came,
     body: Result<Bytes, BytesRejection>,
 ) -> (CallbackResult, Response) {
-    let body = match body {
+    let body = match came.body(app, body) {
         Ok(body) => body,
-        Err(rejection) => {
-            let is_too_large = rejection.into_response().status() == StatusCode::PAYLOAD_TOO_LARGE;
-            let error = if is_too_large { TOO_LARGE } else { BROKEN };
-            app.quarantine.put(came.quarantined(error.code, None, &[]));
+        Err(error) => {
+            let is_too_large = error.status == StatusCode::PAYLOAD_TOO_LARGE;
             let result = if is_too_large { CallbackResult::Refused } else { CallbackResult::Malformed };
             return (result, error.into_response());
         }
@@ -133,8 +108,7 @@ async fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
     }
     let Some(form) = form else { return Found::Malformed(TOO_MANY) };
     let account = form.get("AccountSid");
-    let path_and_query = came.uri.path_and_query().map_or("", |path_and_query| path_and_query.as_str());
-    if let Err(refused) = verify(app, account, path_and_query, form.pairs(), came.signature()).await {
+    if let Err(refused) = verify(app, account, came.path_and_query(), form.pairs(), came.signature()).await {
         return Found::Refused(refused);
     }
     let account = account.unwrap_or_default().to_owned();
@@ -142,7 +116,7 @@ async fn found(app: &AppState, came: &Came, form: Option<&Form>) -> Found {
         form.get("MessageSid").or_else(|| form.get("SmsSid")).and_then(|sid| MessageSid::parse(sid).ok());
     let status = form.get("MessageStatus").or_else(|| form.get("SmsStatus"));
     let status = status.and_then(|status| ReceiptStatus::parse(status).ok());
-    match (came.job_and_attempt(), sid, status) {
+    match (job_and_attempt(&came.uri), sid, status) {
         (_, None, _) => Found::Malformed(NO_SID),
         (_, _, None) => Found::Malformed(NO_STATUS),
         (None, _, _) => Found::Foreign,
@@ -179,29 +153,10 @@ async fn apply(app: &AppState, receipt: Receipt) -> (CallbackResult, Response) {
     }
 }
 
-impl Came {
-    fn signature(&self) -> Option<&str> {
-        self.headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok())
-    }
-
-    /// What our own URL says, which Twilio signs and returns.
-    fn job_and_attempt(&self) -> Option<(JobId, AttemptNumber)> {
-        let query = Form::parse(self.uri.query().unwrap_or_default().as_bytes())?;
-        let job_id = query.get("message")?.parse().ok()?;
-        let attempt =
-            query.get("attempt")?.parse().ok().filter(|number| (1..=ATTEMPT_MAX).contains(number))?;
-        Some((job_id, AttemptNumber(attempt)))
-    }
-
-    fn quarantined(&self, why: &'static str, account: Option<&str>, body: &[u8]) -> Quarantined {
-        Quarantined {
-            route: ROUTE,
-            why,
-            account: account.map(str::to_owned),
-            query: self.uri.query().unwrap_or_default().to_owned(),
-            body: body.to_vec(),
-            signature: self.signature().map(str::to_owned),
-            remote: self.remote.map(|remote| remote.to_string()),
-        }
-    }
+/// What our own URL says, which Twilio signs and returns.
+fn job_and_attempt(uri: &Uri) -> Option<(JobId, AttemptNumber)> {
+    let query = Form::parse(uri.query().unwrap_or_default().as_bytes())?;
+    let job_id = query.get("message")?.parse().ok()?;
+    let attempt = query.get("attempt")?.parse().ok().filter(|number| (1..=ATTEMPT_MAX).contains(number))?;
+    Some((job_id, AttemptNumber(attempt)))
 }

@@ -17,6 +17,8 @@ mod claims;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod integrations;
 #[cfg(test)]
 mod lines;

@@ -25,7 +25,7 @@ use crate::fixture::{
     ACCOUNT, Fixture, accepted, again_in, finish, in_s, record, refused, row, sid, token, via,
 };
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 15] = [
     "idempotency_keys",
     "jobs",
     "messages",
@@ -37,6 +37,10 @@ const TABLES: [&str; 11] = [
     "missing_receipts",
     "tenant_usage",
     "conversation_windows",
+    "contacts",
+    "conversations",
+    "inbound_messages",
+    "media",
 ];
 
 /// The lines of a plan that read a table without a condition on one of its indexes.
@@ -58,7 +62,7 @@ fn is_narrow(line: &str) -> bool {
 }
 
 /// The statements that one connection has prepared, and what each plan reads whole.
-async fn whole_reads(database: &Database, when: &str) -> (usize, Vec<String>) {
+pub(crate) async fn whole_reads(database: &Database, when: &str) -> (usize, Vec<String>) {
     let client = database.client().await.unwrap();
     let query = "SELECT name, statement, cardinality(parameter_types) FROM pg_prepared_statements \
                  WHERE statement LIKE '%facteur.%' AND statement NOT LIKE '%pg_prepared%'";

@@ -2,11 +2,12 @@
 
 mod bulk;
 mod campaigns;
+mod inbox;
 mod inbox_integrations;
 mod linked;
 mod notice;
 mod notifications;
-mod one;
+pub(crate) mod one;
 mod saved_templates;
 pub(crate) mod sms;
 mod tenant;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(saved_templates::routes())
         .merge(sms::routes())
         .merge(notifications::routes())
+        .merge(inbox::routes())
         .routes(routes!(inbox_integrations::list, inbox_integrations::create))
         .routes(routes!(inbox_integrations::read, inbox_integrations::update, inbox_integrations::deactivate))
         .routes(routes!(inbox_integrations::make_default))

@@ -2,6 +2,8 @@
 
 mod audit;
 pub(crate) mod bulks;
+pub(crate) mod contacts;
+pub(crate) mod conversations;
 mod dead_letters;
 pub(crate) mod integrations;
 mod keys;
@@ -24,6 +26,9 @@ use crate::state::App;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(audit::list))
+        .routes(routes!(contacts::list))
+        .routes(routes!(contacts::one))
+        .merge(conversations::routes())
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(status::read))

@@ -8,12 +8,12 @@ use facteur_core::phone::Country;
 use facteur_core::rules;
 use facteur_postgres::budgets;
 use facteur_postgres::tenants::{self, SEGMENTS_PER_DAY_MAX, TenantChange, TenantSettings};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::{Principal, Role};
 use crate::error::{ApiError, ErrorBody};
-use crate::json::{Json, Query};
+use crate::json::{Json, Query, given};
 use crate::state::App;
 
 /// Days of usage if nobody says otherwise, and the most.
@@ -106,13 +106,6 @@ pub(crate) struct TenantPatch {
     default_country: Option<Option<String>>,
     /// A name of the IANA database.
     time_zone: Option<String>,
-}
-
-/// Tells null from absent.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl TenantPatch {

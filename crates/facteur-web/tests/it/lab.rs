@@ -175,32 +175,12 @@ impl Lab {
 
     /// Posts a form with this signature.
     pub(crate) async fn post(&self, path_and_query: &str, form: &str, signature: Option<&str>) -> Answer {
-        let signature = signature.map(|s| format!("X-Twilio-Signature: {s}\r\n")).unwrap_or_default();
-        let request = format!(
-            "POST {path_and_query} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n{signature}\
-             Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        );
-        self.raw(&request).await
+        post_to(self.address, path_and_query, form, signature).await
     }
 
     /// Writes these bytes and reads until the end.
     pub(crate) async fn raw(&self, request: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // The answer to what is too long may come, and the connection end, before all of it is written.
-        let _ = stream.write_all(request.as_bytes()).await;
-        let mut text = Vec::new();
-        // What streams its events never ends: its head is the answer.
-        while stream.read_buf(&mut text).await.is_ok_and(|bytes| bytes > 0) {
-            let so_far = String::from_utf8_lossy(&text);
-            if so_far.contains("text/event-stream") && so_far.contains("\r\n\r\n") {
-                break;
-            }
-        }
-        let text = String::from_utf8_lossy(&text);
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        raw_to(self.address, request).await
     }
 
     /// Makes a key of that role; a superadmin's is for all tenants.
@@ -250,6 +230,40 @@ fn client(url: &str) -> TwilioClient {
         connections_max: 1,
     })
     .unwrap()
+}
+
+/// Posts a form with this signature to a web process.
+pub(crate) async fn post_to(
+    address: SocketAddr,
+    path_and_query: &str,
+    form: &str,
+    signature: Option<&str>,
+) -> Answer {
+    let signature = signature.map(|s| format!("X-Twilio-Signature: {s}\r\n")).unwrap_or_default();
+    let request = format!(
+        "POST {path_and_query} HTTP/1.1\r\nHost: whatever.internal:8080\r\nConnection: close\r\n{signature}\
+         Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    raw_to(address, &request).await
+}
+
+async fn raw_to(address: SocketAddr, request: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The answer to what is too long may come, and the connection end, before all of it is written.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut text = Vec::new();
+    // What streams its events never ends: its head is the answer.
+    while stream.read_buf(&mut text).await.is_ok_and(|bytes| bytes > 0) {
+        let so_far = String::from_utf8_lossy(&text);
+        if so_far.contains("text/event-stream") && so_far.contains("\r\n\r\n") {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// A status callback.

@@ -15,6 +15,8 @@ mod document;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod inbound;
+#[cfg(test)]
 mod integrations;
 #[cfg(test)]
 mod lab;

@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DELIVERED: &str = "SELECT count(*) FROM facteur.jobs WHERE status = 'delivered'";
 
 /// A simulator that delivers at once, with these faults.
-async fn system(faults: Value) -> System {
+pub(crate) async fn system(faults: Value) -> System {
     let at_once = json!({ "fixed_ms": 0 });
     let progress = json!({ "queued": at_once, "sending": at_once, "sent": at_once, "delivered": at_once, "read": at_once });
     let simulator = json!({ "faults": faults, "progress": progress });

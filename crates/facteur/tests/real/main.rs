@@ -13,6 +13,8 @@ mod examples;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod integrations;
 #[cfg(test)]
 mod limits;

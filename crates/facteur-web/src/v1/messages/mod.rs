@@ -29,6 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(cancel::cancel))
 }
 
+pub(crate) use view::Message;
+
 /// Routes that may wait for an outcome.
 pub(super) fn long_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(send::send).layer(DefaultBodyLimit::max(send::BODY_BYTES_MAX)))
