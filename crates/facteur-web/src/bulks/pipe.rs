@@ -39,7 +39,6 @@ const BROKEN: ApiError = ApiError::new(
 pub(super) struct Pipe {
     pieces: mpsc::Receiver<Result<Bytes, ApiError>>,
     piece: Bytes,
-    read: usize,
     /// Why nothing more came.
     fault: Option<ApiError>,
 }
@@ -47,7 +46,7 @@ pub(super) struct Pipe {
 /// The two ends of a body: a future that carries it, and what a thread reads from.
 pub(super) fn pipe(body: Body) -> (impl Future<Output = ()> + Send, Pipe) {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    (carry(body, sender), Pipe { pieces, piece: Bytes::new(), read: 0, fault: None })
+    (carry(body, sender), Pipe { pieces, piece: Bytes::new(), fault: None })
 }
 
 /// Ends when the body does, or nobody reads it any more.
@@ -72,11 +71,6 @@ async fn carry(body: Body, sender: mpsc::Sender<Result<Bytes, ApiError>>) {
 }
 
 impl Pipe {
-    /// Bytes that were read.
-    pub(super) fn read_bytes(&self) -> usize {
-        self.read
-    }
-
     /// Why the body ended early, if it did.
     pub(super) fn fault(&mut self) -> Option<ApiError> {
         self.fault.take()
@@ -97,7 +91,6 @@ impl Read for Pipe {
         }
         let count = self.piece.len().min(into.len());
         into[..count].copy_from_slice(&self.piece.split_to(count));
-        self.read += count;
         Ok(count)
     }
 }

@@ -60,7 +60,9 @@ async fn the_script_of_the_back_office_does_what_it_says() {
 
 #[tokio::test]
 async fn the_script_of_the_inbox_does_what_it_says() {
-    script(&running().await, "family3.sh").await;
+    let running = running().await;
+    script(&running, "family3.sh").await;
+    running.system.wait_until_final(2).await;
 }
 
 #[tokio::test]
