@@ -7,8 +7,6 @@ use crate::lab::{Answer, Lab, PUBLIC, TOKEN, sid};
 
 async fn front_end() -> (Lab, String) {
     let lab = Lab::start().await;
-    // The senders of these tests: the configured one is for text messages alone.
-    lab.sql("INSERT INTO facteur.senders (address, tenant) VALUES ('whatsapp:+15005550006', 'acme')").await;
     let key = lab.key("sender", Some("acme")).await;
     (lab, key)
 }
@@ -68,6 +66,10 @@ async fn each_route_sends_on_its_own_channel_and_a_contradiction_is_refused() {
     let sent = twice(&lab.api("POST", "/twilio/send-mms", &key, &picture).await);
     assert_eq!(sent["channel"], "mms");
     let text = |channel: &str| json!({"phone_number": "+33612345678", "message": "x", "channel": channel});
+    let mut whatsapp = picture.clone();
+    whatsapp["channel"] = json!("whatsapp");
+    let sent = twice(&lab.api("POST", "/twilio/send-whatsapp", &key, &whatsapp).await);
+    assert_eq!(sent["channel"], "whatsapp");
     let mut silent = picture.clone();
     silent.as_object_mut().unwrap().remove("media_url");
     let mut odd = picture.clone();
