@@ -22,7 +22,7 @@ const CHUNK_BYTES_MAX: usize = 1024 * 1024;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Recipient {
     /// The number, in international or national form.
-    #[serde(alias = "phone_number")]
+    #[serde(alias = "phone_number", alias = "phone")]
     #[schema(example = "+33612345678")]
     pub(crate) to: String,
     /// The recipient's name: a variable like the others, and shown in lists.

@@ -14,7 +14,7 @@ mod side;
 mod upload;
 
 pub(crate) use head::{BulkHead, check_rate};
-pub(crate) use lines::{BulkRequest, Recipient};
+pub(crate) use lines::BulkRequest;
 pub(crate) use side::BulksSide;
 pub(crate) use upload::{Preview, Upload, Uploaded, upload};
 

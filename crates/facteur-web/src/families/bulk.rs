@@ -173,7 +173,7 @@ pub(crate) fn line_error(row: &RecipientRow, fields: Fields) -> Option<String> {
     meaning().or_else(said).or_else(advice).or_else(|| Some(row.state.clone()))
 }
 
-fn their_word<'a>(field: &'a str, fields: Fields) -> &'a str {
+fn their_word(field: &str, fields: Fields) -> &str {
     fields.iter().find(|(_, ours)| *ours == field).map_or(field, |(theirs, _)| *theirs)
 }
 

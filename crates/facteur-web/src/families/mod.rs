@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use crate::state::App;
 
-/// Their routes.
+/// Their routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(campaigns::routes())
@@ -32,7 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inbox_integrations::test))
 }
 
-/// Their routes that take much: they bring limits of their own.
+/// Their routes that take much, or do something to many.
 pub(crate) fn long_routes() -> OpenApiRouter<App> {
     campaigns::long_routes().merge(sms::long_routes())
 }

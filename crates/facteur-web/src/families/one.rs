@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use facteur_core::reason::Reason;
-use facteur_postgres::listing::MessageSummary;
+use facteur_postgres::listing::{self, MessageSummary};
 
 use crate::accept::{Options, Outcome, accept};
 use crate::access::Principal;
@@ -34,14 +34,18 @@ pub(crate) async fn send(
     fields: Fields,
 ) -> Result<MessageSummary, ApiError> {
     let mut answer = accept(app, principal, vec![wish], options).await?;
-    if let Some(most) = waiting::preferred(headers) {
-        answer.wait(app, most.min(WAIT_MAX)).await?;
-    }
-    match answer.outcomes.into_iter().next() {
-        Some(Outcome::Accepted(message)) => Ok(*message),
-        Some(Outcome::Refused(reason)) => Err(refusal(reason, fields)),
-        None => Err(NOT_TAKEN),
-    }
+    let is_open = match waiting::preferred(headers) {
+        Some(most) => !answer.wait(app, most.min(WAIT_MAX)).await?,
+        None => false,
+    };
+    let message = match answer.outcomes.into_iter().next() {
+        Some(Outcome::Accepted(message)) => *message,
+        Some(Outcome::Refused(reason)) => return Err(refusal(reason, fields)),
+        None => return Err(NOT_TAKEN),
+    };
+    // Whoever waited in vain is told what keeps it back by now.
+    let now = if is_open { listing::by_ids(&app.database, &[message.id]).await?.pop() } else { None };
+    Ok(now.unwrap_or(message))
 }
 
 /// A refusal, with the family's word for the field.

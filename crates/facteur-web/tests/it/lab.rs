@@ -256,7 +256,7 @@ async fn raw_to(address: SocketAddr, request: &str) -> Answer {
     // What streams its events never ends: its head is the answer.
     while stream.read_buf(&mut text).await.is_ok_and(|bytes| bytes > 0) {
         let so_far = String::from_utf8_lossy(&text);
-        if so_far.contains("text/event-stream") && so_far.contains("\r\n\r\n") {
+        if so_far.split_once("\r\n\r\n").is_some_and(|(head, _)| head.contains("text/event-stream")) {
             break;
         }
     }

@@ -93,8 +93,8 @@ pub(crate) async fn sms(
         let sentence = "`media_url` is for MMS and WhatsApp: call /twilio/send-mms or /twilio/send-whatsapp";
         return Err(ApiError::invalid("invalid_field", sentence).field("media_url"));
     }
-    let options = (Options::of("send_sms", &headers)?, &headers);
-    sent(&app, &principal, options, body, (Channel::Sms, DocumentChannel::Sms)).await
+    let options = Options::of("send_sms", &headers)?;
+    sent(&app, &principal, (options, &headers), body, (Channel::Sms, DocumentChannel::Sms)).await
 }
 
 /// Sends a text message with a medium. How large the medium is only Twilio finds out: over 5 MB it fails there.
@@ -117,8 +117,8 @@ pub(crate) async fn mms(
         let sentence = "`media_url` is missing: an MMS has a medium; without one, call /twilio/send-sms";
         return Err(ApiError::invalid("field_missing", sentence).field("media_url"));
     }
-    let options = (Options::of("send_mms", &headers)?, &headers);
-    sent(&app, &principal, options, body, (Channel::Mms, DocumentChannel::Mms)).await
+    let options = Options::of("send_mms", &headers)?;
+    sent(&app, &principal, (options, &headers), body, (Channel::Mms, DocumentChannel::Mms)).await
 }
 
 /// Sends a WhatsApp message.
@@ -135,8 +135,8 @@ pub(crate) async fn whatsapp(
     headers: HeaderMap,
     Json(body): Json<SendOne>,
 ) -> Result<Json<Twice<SentOne>>, ApiError> {
-    let options = (Options::of("send_whatsapp", &headers)?, &headers);
-    sent(&app, &principal, options, body, (Channel::Whatsapp, DocumentChannel::Whatsapp)).await
+    let options = Options::of("send_whatsapp", &headers)?;
+    sent(&app, &principal, (options, &headers), body, (Channel::Whatsapp, DocumentChannel::Whatsapp)).await
 }
 
 /// One message, by our id or by Twilio's SID.

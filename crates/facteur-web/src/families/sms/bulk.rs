@@ -1,133 +1,67 @@
-//! `POST /api/sms/bulk`: one text for many.
+//! `POST /api/sms/bulk`: one text for many recipients.
 
-use std::time::Duration;
-
-use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::errors::Failure;
-use crate::accept::Options;
 use crate::access::Principal;
-use crate::bulks::{Format, Recipient, Upload, Uploaded, upload};
 use crate::error::ApiError;
-use crate::families::bulk::BulkShape;
+use crate::families::bulk::{BulkShape, taken};
 use crate::families::one::Fields;
 use crate::families::twice::Twice;
-use crate::json::{Json, JsonBytes, parse};
+use crate::json::Json;
 use crate::state::App;
 
-/// What the family calls the fields of a recipient.
+/// What the family calls the fields of a bulk and of a recipient.
 const FIELDS: Fields = &[("phone", "to"), ("message", "body")];
-/// Longest request, all in all.
-const REQUEST_MAX: Duration = Duration::from_mins(2);
 
-const SLOW: ApiError =
-    ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took longer than two minutes");
-const NOT_A_BULK: ApiError =
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the bulk could not be staged");
-
-/// A text and whom it is for.
+/// One text for many recipients; it is read as it comes.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SendBulk {
-    /// 1 to 100,000; of two with the same number the first one counts.
-    recipients: Vec<BulkRecipient>,
-    /// The text; `{{name}}` is the recipient's name.
+#[expect(dead_code, reason = "the form of the body, for the document; it is read piece by piece")]
+pub(crate) struct SendBulkSms {
+    /// 1 to 100,000; best the last field.
+    recipients: Vec<BulkSmsRecipient>,
+    /// The text; `{{name}}` is replaced by the recipient's name.
     message: String,
-    /// The sender; the tenant's default one if absent.
-    from: Option<String>,
 }
 
 /// A recipient.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BulkRecipient {
+#[expect(dead_code, reason = "the form of a part of the body, for the document")]
+pub(crate) struct BulkSmsRecipient {
     /// In any spelling.
     phone: String,
-    /// What `{{name}}` stands for.
+    /// Shown in lists.
     name: Option<String>,
 }
 
-/// The same as `POST /v1/bulks` takes it.
-#[derive(Serialize)]
-struct Canonical {
-    channel: &'static str,
-    body: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    recipients: Vec<Recipient>,
-}
-
-/// What became of a bulk.
+/// A bulk.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct SentBulk {
+    /// Always true: it was taken.
     #[schema(example = true)]
     success: bool,
     #[serde(flatten)]
     bulk: BulkShape,
 }
 
-/// Sends a text to many. A bad number becomes a failed line with its reason, and never stops the others.
+/// Sends one text to many. A recipient with a bad number is a failed line with its reason, and stops nobody else.
 #[utoipa::path(
     post,
     path = "/api/sms/bulk",
     tag = "family: back office",
-    request_body(content = SendBulk, example = json!({
+    request_body(content = SendBulkSms, example = json!({
         "recipients": [{"phone": "+33612345678", "name": "Jean Dupont"}], "message": "Bonjour {{name}}"
     })),
-    responses(
-        (status = 200, body = Twice<SentBulk>),
-        (status = 401, body = Failure),
-        (status = 403, body = Failure),
-        (status = 422, body = Failure)
-    )
+    responses((status = 200, body = Twice<SentBulk>), (status = 401, body = Failure), (status = 403, body = Failure),
+        (status = 409, body = Failure), (status = 413, body = Failure), (status = 422, body = Failure))
 )]
-pub(crate) async fn bulk(
+pub(crate) async fn send(
     principal: Principal,
     State(app): State<App>,
     request: Request,
 ) -> Result<Json<Twice<SentBulk>>, ApiError> {
-    let options = Options::of("send_bulk_sms", request.headers())?;
-    let taken = Box::pin(take(&app, &principal, options, request));
-    let id = timeout(REQUEST_MAX, taken).await.map_err(|_| SLOW)??;
-    app.bulks.forget(id);
-    let bulk = BulkShape::of(&app, &principal, id, FIELDS).await?;
+    let bulk = taken(&app, principal, request, FIELDS).await?;
     Ok(Json(Twice::of(SentBulk { success: true, bulk })))
-}
-
-async fn take(
-    app: &App,
-    principal: &Principal,
-    options: Options,
-    request: Request,
-) -> Result<uuid::Uuid, ApiError> {
-    let JsonBytes(bytes) = JsonBytes::from_request(request, &()).await?;
-    let SendBulk { recipients, message, from } = parse(&bytes)?;
-    let recipient = |one: BulkRecipient| Recipient { to: one.phone, name: one.name, ..Recipient::default() };
-    let recipients = recipients.into_iter().map(recipient).collect();
-    let body = serde_json::to_vec(&Canonical { channel: "sms", body: message, from, recipients })
-        .map_err(|_| NOT_A_BULK)?;
-    let upload_of = Upload {
-        principal: principal.clone(),
-        format: Format::Json,
-        names: &[],
-        head: None,
-        idempotency_key: options.idempotency_key,
-        request_id: options.request_id,
-        is_dry_run: false,
-    };
-    match upload(app, upload_of, Body::from(body)).await.map_err(renamed)? {
-        Uploaded::Accepted(id) => Ok(id),
-        Uploaded::Preview(_) => Err(NOT_A_BULK),
-    }
-}
-
-/// The family calls the text `message`.
-fn renamed(error: ApiError) -> ApiError {
-    let is_text = error.field.as_deref() == Some("body");
-    if is_text { error.field("message") } else { error }
 }

@@ -7,16 +7,12 @@ mod send;
 
 pub(crate) use errors::in_its_shape;
 
-use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::state::App;
 
-/// Longest bulk, in bytes: 100,000 recipients with long names.
-const BULK_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// Its routes.
+/// Its routes that answer within seconds.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(send::send))
@@ -25,7 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(phone::format))
 }
 
-/// The route that takes a bulk.
-pub(crate) fn long_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(bulk::bulk)).layer(DefaultBodyLimit::max(BULK_BYTES_MAX))
+/// Its routes that take much.
+pub(super) fn long_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(bulk::send))
 }
