@@ -30,6 +30,7 @@ sid=$(call GET "/twilio/status/$id" | field message_sid)
 [ "$(call GET "/twilio/status/$sid" | field id)" = "$id" ]
 
 call POST /twilio/send-mms '{"phone_number": "+15005550010", "message": "Hello", "media_url": "https://example.org/a.jpg"}' > /dev/null
+call POST /twilio/send-whatsapp '{"phone_number": "+33612345678", "message": "Bonjour Jean"}' | grep -q '"channel":"whatsapp"'
 
 bulk=$(call POST /twilio/send-bulk '{"channel": "sms", "message": "Bonjour {{nom}}, vous êtes invité le {{date}}", "recipients": [
   {"phone_number": "+33612345671", "name": "Jean Dupont", "variables": {"nom": "Jean Dupont", "date": "2026-06-15"}},

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The routes of a shared inbox: its integrations. Usage: family3.sh [base URL] [key] [company]; or FACTEUR_URL and
+# The routes of a shared inbox. Usage: family3.sh [base URL] [key] [company]; or FACTEUR_URL and
 # FACTEUR_KEY. The company is a tenant that the key may administer.
 set -eu
 base="${1:-${FACTEUR_URL:-http://${FACTEUR_LISTEN:-127.0.0.1:8080}}}"
@@ -17,6 +17,21 @@ call() {
 # field NAME: the first text of that name in an answer.
 field() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4 | grep .; }
 
+# A first message, a reply, and who takes care of it.
+talk=$(call POST /inbox/conversations '{"source": "sms", "phone_number": "+33612345674",
+  "message": {"content": "Bonjour Jean", "is_from_client": false}}' | field id)
+call POST "/inbox/conversations/$talk/messages" '{"content": "Nous vous attendons.", "media_urls": []}' | grep -q '"is_from_client":false'
+call PATCH "/inbox/conversations/$talk" '{"assignee": "marie"}' | grep -q '"assignee":"marie"'
+tries=0
+until [ "$(call GET "/inbox/conversations/$talk" | grep -o '"external_id":"SM[0-9a-f]*"' | sort -u | wc -l)" -eq 2 ]; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 60 ] || { echo "no SID came" >&2; exit 1; }
+  sleep 1
+done
+call GET '/inbox/conversations?limit=2' | grep -q "$talk"
+call GET /inbox/contacts > /dev/null
+
+# An account of a company's own.
 id=$(call POST /inbox/integrations "{\"company_id\": \"$company\", \"name\": \"SMS Twilio Principal\",
   \"integration_type\": \"sms\", \"account_id\": \"AC0123456789abcdef0123456789abcdef\",
   \"api_key\": \"0123456789abcdef0123456789abcdef\", \"phone_number\": \"+33612345678\", \"is_active\": true}" | field id)

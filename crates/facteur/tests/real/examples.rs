@@ -24,6 +24,7 @@ async fn running() -> Running {
     let system = System::new().await;
     let mut environment = called_back(&system);
     environment.push(("FACTEUR_SECRET_KEY", KEY.to_owned()));
+    environment.push(("TWILIO_WHATSAPP_NUMBER", "whatsapp:+15005550006".to_owned()));
     let up = start("up", &environment, "taking webhooks").await;
     let made = ["keys", "create", "--role", "superadmin", "--name", "examples", "--json"];
     let (code, printed) = system.command(&made).await;
@@ -47,7 +48,7 @@ async fn script(running: &Running, name: &str) {
 async fn the_script_of_the_campaigns_does_what_it_says() {
     let running = running().await;
     script(&running, "family1.sh").await;
-    running.system.wait_until_final(3).await;
+    running.system.wait_until_final(4).await;
     running.system.assert_nothing_doubled();
 }
 
@@ -60,7 +61,9 @@ async fn the_script_of_the_back_office_does_what_it_says() {
 
 #[tokio::test]
 async fn the_script_of_the_inbox_does_what_it_says() {
-    script(&running().await, "family3.sh").await;
+    let running = running().await;
+    script(&running, "family3.sh").await;
+    running.system.wait_until_final(2).await;
 }
 
 #[tokio::test]
