@@ -104,10 +104,10 @@ async fn budgeted(database: &Database) {
     let tenant = Tenant::parse("acme").unwrap();
     let change = TenantChange { segments_per_day: Some(Some(1)), ..TenantChange::default() };
     tenants::set(database, &tenant, &change, "who").await.unwrap();
-    let store = Store::start(database.clone(), ACCOUNT);
+    let store = Store::start(database.clone());
     for number in [101, 102] {
         let row = JobRow { tenant: tenant.clone(), ..row() };
-        store.claim(ClaimRequest { row, token: token(number), is_budgeted: true }).await.unwrap();
+        store.claim(ClaimRequest { row, token: token(number), via: via(), is_budgeted: true }).await.unwrap();
     }
     store.shutdown().await;
     budgets::room(database, &tenant).await.unwrap();
