@@ -369,11 +369,8 @@ fn check_media(urls: &[String]) -> Result<(), Reason> {
             !host.is_empty() && !url.contains(char::is_whitespace) && url.len() <= MEDIA_URL_BYTES_MAX;
         if !is_fine {
             let field = format!("media_urls[{index}]");
-            return Err(Reason::field(
-                Code::MediaUrlInvalid,
-                field,
-                "is not an http(s) URL of up to 2048 bytes",
-            ));
+            let sentence = "is not an http(s) URL of up to 2048 bytes";
+            return Err(Reason::field(Code::MediaUrlInvalid, field, sentence));
         }
     }
     Ok(())

@@ -39,6 +39,7 @@ mod slots;
 mod store;
 pub mod suppressions;
 mod sweep;
+pub mod tail;
 pub mod template_book;
 mod templates;
 pub mod tenant_messages;

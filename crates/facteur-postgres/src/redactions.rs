@@ -1,5 +1,5 @@
 //! Messages that hold a password are forgotten once their job has ended: the text, the variables, and the bytes of a
-//! dead letter. A requeue of such a letter is refused by the gate, for it has no values any more.
+//! dead letter, which can't be sent back to work then.
 
 use facteur_core::limits::DUTY_ROWS_MAX;
 
@@ -7,18 +7,17 @@ use crate::batch_error::{BatchFailure, classify};
 use crate::claim::final_statuses;
 use crate::pool::Database;
 
-/// The index `messages_secret` holds what is still to be done. Only `body` and `variables` hold what was written; the
-/// rest of the document says to whom and by which template.
-const REDACT: &str = "WITH due AS (SELECT m.id FROM facteur.messages m \
-         WHERE m.headers ? 'facteur-secret' AND m.id = ANY (ARRAY( \
-             SELECT s.id FROM facteur.messages s CROSS JOIN LATERAL \
-                 (SELECT status FROM facteur.jobs WHERE id = s.id LIMIT 1) j \
-             WHERE s.headers ? 'facteur-secret' AND j.status = ANY ($1::text[]) ORDER BY s.id LIMIT $2)) \
-         ORDER BY m.id FOR UPDATE SKIP LOCKED), \
+/// The index `messages_secret` holds what is still to be done. Whoever changes a letter of a job holds the job's row: a
+/// requeue comes before, or finds it redacted. Only `body` and `variables` hold what was written; the rest of the
+/// document says to whom and by which template.
+const REDACT: &str = "WITH due AS (SELECT j.id FROM \
+         (SELECT id FROM facteur.messages WHERE headers ? 'facteur-secret' ORDER BY id) m CROSS JOIN LATERAL \
+         (SELECT id FROM facteur.jobs WHERE id = m.id AND status = ANY ($1::text[]) FOR UPDATE SKIP LOCKED) j \
+         LIMIT $2), \
      redacted AS (UPDATE facteur.messages m SET text = NULL, headers = m.headers - 'facteur-secret', \
              document = convert_to((convert_from(m.document, 'UTF8')::jsonb - 'variables' - 'body')::text, 'UTF8'), \
              redacted_at = clock_timestamp() \
-         FROM due WHERE m.id = due.id RETURNING m.id, m.document), \
+         FROM due WHERE m.id = due.id AND m.headers ? 'facteur-secret' RETURNING m.id, m.document), \
      letters AS (UPDATE facteur.dead_letters d SET body = r.document, headers = d.headers - 'facteur-secret' \
          FROM redacted r WHERE d.job_id = r.id) \
      SELECT count(*) FROM redacted";

@@ -121,7 +121,7 @@ pub struct TemplateChange<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     /// As it stands now.
-    Done(TemplateRow),
+    Done(Box<TemplateRow>),
     /// There is none under this id, or it is another tenant's.
     NotFound,
     /// The tenant has another template of that name in that language.
@@ -282,7 +282,7 @@ pub async fn change(
         Err(error) => return Err(classify(error)),
     };
     transaction.commit().await.map_err(classify)?;
-    Ok(Changed::Done(template(&row)))
+    Ok(Changed::Done(Box::new(template(&row))))
 }
 
 /// Deletes a template with its versions. What was sent keeps its text. Returns whether there was one.

@@ -9,7 +9,8 @@ use url::Url;
 use crate::leftovers;
 use crate::services;
 
-const ORDER_MAX: Duration = Duration::from_secs(30);
+/// A connection that is half made, through a proxy whose test has ended, keeps its database until it is reset.
+const ORDER_MAX: Duration = Duration::from_secs(3);
 
 /// An empty database of its own, dropped (connections and all) when this is.
 #[derive(Debug)]

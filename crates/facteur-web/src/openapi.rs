@@ -32,7 +32,7 @@ const ERRORS: [&str; 4] = ["401", "403", "4XX", "503"];
 
 /// Routes that stand behind `Authorization: Bearer`, and what describes them.
 pub(crate) fn documented() -> (OpenApiRouter<App>, OpenApiRouter<App>) {
-    (v1::routes().merge(families::routes()), v1::long_routes())
+    (v1::routes().merge(families::routes()), v1::long_routes().merge(families::long_routes()))
 }
 
 /// The document.

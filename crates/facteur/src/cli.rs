@@ -79,8 +79,13 @@ pub enum Command {
     /// All of its lines are in the database when it answers; workers send them at the bulk's rate. The same file with the
     /// same options is resumed where it was cut, and never sent twice.
     Bulk(Box<BulkArgs>),
-    /// Tells the story of a message: where it stands, every attempt, and what comes next.
+    /// Tells the story of a message: where it stands and why, every attempt, and what comes next.
+    #[command(visible_alias = "explain")]
     Status(IdArgs),
+    /// Prints what Twilio answers, as it happens, until it is interrupted: one line for each attempt.
+    ///
+    /// A database that goes away is waited for. With --json, each line is a JSON object.
+    Tail(TailArgs),
     /// Examines configuration, broker, database and Twilio, and says what to do about each fault.
     Doctor,
     /// Shows or checks the configuration.
@@ -193,6 +198,14 @@ pub struct SendArgs {
 pub struct IdArgs {
     /// The job's id.
     pub id: Uuid,
+}
+
+/// Options of `tail`.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Only those of this tenant.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
 }
 
 /// What `config` does.

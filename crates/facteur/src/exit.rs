@@ -13,7 +13,7 @@ pub enum Exit {
     Failed,
     /// The command line or the configuration is wrong.
     Usage,
-    /// `doctor` found a fault.
+    /// `doctor`, or `integrations test`, found a fault.
     NotReady,
     /// There is no such message, dead letter, pause, template or key (yet).
     NotFound,
@@ -31,7 +31,7 @@ impl Exit {
              worker ended by itself",
         ),
         (Self::Usage, "wrong command line or configuration"),
-        (Self::NotReady, "`doctor` found a fault"),
+        (Self::NotReady, "`doctor`, or `integrations test`, found a fault"),
         (Self::NotFound, "no such message, dead letter, pause, template or key, or not seen yet"),
         (Self::StillOpen, "`send --wait` ended before the message did: it is published and goes on"),
     ];

@@ -1,6 +1,7 @@
 //! How fast, at what cost, beside what bounds it. Every figure of one run was taken on one machine within minutes, so
 //! that what it means on another machine is the ratio to the bare legs of the same run.
 
+mod accept;
 mod arrivals;
 mod backlog;
 mod bare;
@@ -33,6 +34,8 @@ pub enum Part {
     Throughput,
     /// The whole path with three status callbacks for each message.
     Callbacks,
+    /// Messages that are handed in over HTTP, without workers and with one that drains.
+    Accept,
     /// Single messages on an idle system.
     Idle,
     /// Urgent messages in front of which a bulk waits.
@@ -115,6 +118,7 @@ impl Part {
             Self::Bare => bare::measure(options).await,
             Self::Throughput => throughput::measure(options).await,
             Self::Callbacks => throughput::measure_with_callbacks(options).await,
+            Self::Accept => accept::measure(options).await,
             Self::Idle => latency::measure_idle(options).await,
             Self::Urgent => latency::measure_urgent(options).await,
             Self::Limit => limits::measure(options).await,

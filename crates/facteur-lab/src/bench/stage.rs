@@ -93,6 +93,11 @@ impl Stage {
         self.ready(&format!("http://{operators}/readyz")).await
     }
 
+    /// What the programs of this stage find in their environment under that name.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.environment.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+
     async fn ready(&mut self, url: &str) -> Result<()> {
         let deadline = Instant::now() + READY_MAX;
         while !self.system.control.is_fine(url).await {

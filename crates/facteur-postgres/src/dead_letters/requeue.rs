@@ -33,6 +33,7 @@ const LOCK_JOBS: &str = "SELECT id FROM facteur.jobs WHERE id = ANY ($1::uuid[])
 
 /// A dead job's own reason goes before its letter's.
 const JUDGE: &str = "SELECT d.id, d.job_id, CASE WHEN j.status = 'dead' THEN j.reason ELSE d.code END AS code, m.id IS NOT NULL AS has_message, \
+         m.redacted_at IS NOT NULL AS is_redacted, \
          j.status IS NOT DISTINCT FROM 'dead' AS is_dead, \
          d.job_id IS NOT NULL AND j.id IS NULL AS is_unseen, \
          coalesce(m.expires_at <= clock_timestamp(), false) AS is_expired, \
@@ -111,6 +112,8 @@ pub enum SkipReason {
     NotDead,
     /// The producer's `expires_at` has passed.
     Expired,
+    /// It held a password, and is forgotten.
+    Redacted,
     /// The recipient opted out.
     Suppressed,
     /// The same would come of it.
@@ -127,6 +130,9 @@ impl SkipReason {
             Self::NoMessage => "it could not be read: correct it at its producer and publish it anew",
             Self::NotDead => "its job is at work again, or done",
             Self::Expired => "its expires_at has passed: nobody wants it any more",
+            Self::Redacted => {
+                "it held a password and was forgotten: let its producer send it anew, under a new id"
+            }
             Self::Suppressed => "the recipient opted out: only they can opt in again (START)",
             Self::Hopeless => {
                 "the same would come of it: correct it at its producer, or force it with a reason"
@@ -311,6 +317,8 @@ fn verdict(row: &Row, force: bool) -> Option<SkipReason> {
         Some(SkipReason::NotDead)
     } else if is("is_expired") {
         Some(SkipReason::Expired)
+    } else if is("is_redacted") {
+        Some(SkipReason::Redacted)
     } else if is("is_suppressed") {
         // The claim would refuse it again, forced or not.
         Some(SkipReason::Suppressed)

@@ -21,8 +21,9 @@ const INSERT: &str = "INSERT INTO facteur.accounts (sid, tenant, api_key_sid, ke
 const UPDATE: &str = "UPDATE facteur.accounts SET api_key_sid = coalesce($2, api_key_sid), key_id = $3, secret = $4, \
          changed_by = $5, revision = revision + 1, updated_at = clock_timestamp() WHERE sid = $1";
 
-/// An account that was refused is tried with its new credentials at once.
-const TRY_AGAIN: &str = "UPDATE facteur.breakers SET retry_at = clock_timestamp() \
+/// An account that was refused is tried with its new credentials as soon as every worker has heard of them: with the old
+/// ones it would be refused once more, and left alone for longer.
+const TRY_AGAIN: &str = "UPDATE facteur.breakers SET retry_at = least(retry_at, clock_timestamp() + interval '3 seconds') \
      WHERE scope = 'integration' AND key = $1 AND state = 'open'";
 
 const FIND: &str =

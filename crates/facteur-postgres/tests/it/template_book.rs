@@ -44,7 +44,7 @@ async fn another_text_is_a_new_version_and_the_old_ones_stay_as_they_were() {
         panic!("not changed")
     };
     assert_eq!((changed.version, changed.channel.as_deref()), (2, Some("sms")));
-    assert_eq!(book::find(database, Some("acme"), made.id).await.unwrap(), Some(changed));
+    assert_eq!(book::find(database, Some("acme"), made.id).await.unwrap(), Some(*changed));
     let versions = book::versions(database, made.id).await.unwrap();
     let told: Vec<_> = versions.iter().map(|one| (one.version, one.text.as_str())).collect();
     assert_eq!(told, [(2, "deux"), (1, "un")]);

@@ -18,7 +18,7 @@ fn message() -> NewMessage {
     NewMessage { row: JobRow { turn: ACCEPTED_TURN, ..row() }, not_before: None }
 }
 
-fn request(messages: &[NewMessage], key: Option<(&str, u8)>) -> Acceptance {
+pub(crate) fn request(messages: &[NewMessage], key: Option<(&str, u8)>) -> Acceptance {
     let outcomes: Vec<Outcome> = messages.iter().map(|one| Outcome::Accepted(one.row.id.0)).collect();
     Acceptance {
         token: Uuid::new_v4(),

@@ -10,7 +10,7 @@ use facteur_postgres::{Directory, Store, Subject, budgets, lines, windows};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, in_s, record, refused, row, token};
+use crate::fixture::{Fixture, accepted, again_in, finish, in_s, record, refused, row, token, via};
 
 fn acme() -> Tenant {
     Tenant::parse("acme").unwrap()
@@ -26,7 +26,7 @@ async fn budget(fixture: &Fixture, segments: Option<u32>) {
 }
 
 async fn claim(store: &Store, row: &JobRow, number: u128) -> Claim {
-    let request = ClaimRequest { row: row.clone(), token: token(number), is_budgeted: true };
+    let request = ClaimRequest { row: row.clone(), token: token(number), via: via(), is_budgeted: true };
     store.claim(request).await.unwrap()
 }
 
@@ -73,7 +73,7 @@ async fn the_claim_grants_what_fits_into_the_day_and_holds_the_rest_in_its_line(
 async fn two_claimers_at_once_spend_the_budget_to_the_last_segment_and_not_beyond() {
     let fixture = Fixture::new().await;
     budget(&fixture, Some(100)).await;
-    let other = Store::start(fixture.database.clone(), ACCOUNT);
+    let other = Store::start(fixture.database.clone());
     // Those with an odd number were accepted before, so that both statements of a claim have a part.
     let rows: Vec<JobRow> = (0..150).map(|nth| costing(1 + nth % 2)).collect();
     for row in rows.iter().skip(1).step_by(2) {
@@ -220,7 +220,7 @@ async fn the_directory_tells_what_tenants_set_and_whose_budget_is_spent() {
     assert_eq!(directory.rules_of(&Tenant::default_tenant()).await.segments_per_day, None);
     let job = costing(1);
     let tenant = acme();
-    let subject = Subject { bulk_id: None, sender: None, tenant: &tenant, lane: job.lane, account: ACCOUNT };
+    let subject = Subject { bulk_id: None, sender: None, tenant: &tenant, lane: job.lane, via: None };
     assert_eq!(directory.hold(subject).await, None);
     assert!(is_ours(&claim(&fixture.store, &job, 1).await));
     while directory.hold(subject).await != Some(Hold::Budget(acme())) {

@@ -7,22 +7,26 @@ use facteur_core::Timestamp;
 use facteur_core::hold::Hold;
 use facteur_core::ids::Tenant;
 use facteur_core::ids::{AttemptNumber, Turn};
-use facteur_core::ledger::JobRow;
-use facteur_core::ledger::{Claim, ClaimRequest, Settlement};
+use facteur_core::ledger::{Claim, ClaimRequest, JobRow, Settlement};
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_core::receipt::{Receipt, ReceiptSource, ReceiptStatus};
 use facteur_core::sender::Sender;
 use facteur_core::status::{Status, TwilioStatus};
+use facteur_postgres::accept::{self, ACCEPTED_TURN, Acceptances, NewMessage};
+use facteur_postgres::listing::{self, MessageFilter};
 use facteur_postgres::receipts::LookLater;
 use facteur_postgres::tenants::TenantChange;
 use facteur_postgres::{
-    Callbacks, Database, PostgresConfig, Store, budgets, bulks, cancels, connect, lines, messages, receipts,
-    reconciliations, sweep, tenants, windows,
+    Callbacks, Database, Outbox, PostgresConfig, Store, budgets, bulks, cancels, connect, lines, messages,
+    receipts, reconciliations, sweep, tail, tenants, windows,
 };
 
-use crate::fixture::{ACCOUNT, Fixture, accepted, again_in, finish, record, refused, row, sid, token, via};
+use crate::fixture::{
+    ACCOUNT, Fixture, accepted, again_in, finish, in_s, record, refused, row, sid, token, via,
+};
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
+    "idempotency_keys",
     "bulk_recipients",
     "jobs",
     "messages",
@@ -49,7 +53,8 @@ fn read_whole(plan: &[String]) -> Vec<String> {
 
 /// Whether a condition leaves rows out: all that an index holds of a column that may be NULL is `IS NOT NULL`.
 fn is_narrow(line: &str) -> bool {
-    let condition = line.split_once("Index Cond:").or_else(|| line.split_once("Recheck Cond:"));
+    let condition =
+        ["Index Cond:", "Recheck Cond:", "TID Cond:"].iter().find_map(|cond| line.split_once(cond));
     condition.is_some_and(|(_, condition)| !condition.trim().ends_with(" IS NOT NULL)"))
 }
 
@@ -105,10 +110,10 @@ async fn budgeted(database: &Database) {
     let tenant = Tenant::parse("acme").unwrap();
     let change = TenantChange { segments_per_day: Some(Some(1)), ..TenantChange::default() };
     tenants::set(database, &tenant, &change, "who").await.unwrap();
-    let store = Store::start(database.clone(), ACCOUNT);
+    let store = Store::start(database.clone());
     for number in [101, 102] {
         let row = JobRow { tenant: tenant.clone(), ..row() };
-        store.claim(ClaimRequest { row, token: token(number), is_budgeted: true }).await.unwrap();
+        store.claim(ClaimRequest { row, token: token(number), via: via(), is_budgeted: true }).await.unwrap();
     }
     store.shutdown().await;
     budgets::room(database, &tenant).await.unwrap();
@@ -231,6 +236,46 @@ async fn bulks_reach_their_lines_and_jobs_by_key_whatever_the_tables_held_when_t
                        n, n::text, '', CASE WHEN n % 2 = 0 THEN 'settled' ELSE 'pending' END, gen_random_uuid(), '' \
                 FROM generate_series(1, 8000) AS n";
     fixture.sql(many).await;
+    for statement in MANY.split(';') {
+        fixture.sql(statement).await;
+    }
+    found.extend(whole_reads(&database, "planned on filled tables").await.1);
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+#[tokio::test]
+async fn accepting_and_asking_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
+    let fixture = Fixture::new().await;
+    fixture.sql("VACUUM ANALYZE").await;
+    let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
+    let acceptances = Acceptances::start(database.clone());
+    let message = || NewMessage { row: JobRow { turn: ACCEPTED_TURN, ..row() }, not_before: None };
+    let known = message();
+    for (messages, key) in
+        [(vec![known.clone()], "a"), (vec![message()], "a"), (vec![known.clone(), message()], "b")]
+    {
+        acceptances.accept(crate::acceptances::request(&messages, Some((key, 1)))).await.unwrap();
+    }
+    accept::forget_old_keys(&database).await.unwrap();
+    let id = known.row.id.0;
+    listing::by_ids(&database, &[id]).await.unwrap();
+    listing::ended(&database, &[id]).await.unwrap();
+    listing::of_sid(&database, &sid(1)).await.unwrap();
+    listing::tenant_of(&database, id).await.unwrap();
+    listing::tenant_of_bulk(&database, id).await.unwrap();
+    listing::events(&database, id).await.unwrap();
+    let filter = || MessageFilter { tenant: "default".to_owned(), limit: 50, ..MessageFilter::default() };
+    let to = Some("+33612345678".to_owned());
+    for filter in
+        [filter(), MessageFilter { to, ..filter() }, MessageFilter { bulk_id: Some(id), ..filter() }]
+    {
+        listing::page(&database, &filter).await.unwrap();
+    }
+    Outbox::new(database.clone()).has_at_least(1).await.unwrap();
+    tail::since(&database, in_s(-5)).await.unwrap();
+
+    let (prepared, mut found) = whole_reads(&database, "planned on empty tables").await;
+    assert!(prepared >= 14, "only {prepared} statements were looked at");
     for statement in MANY.split(';') {
         fixture.sql(statement).await;
     }

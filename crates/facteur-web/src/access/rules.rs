@@ -74,6 +74,7 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
         ("PATCH", "/v1/tenants/{slug}", Admin),
         ("GET", "/v1/tenants/{slug}/usage", Read),
         ("GET", "/v1/whoami", Any),
+        ("POST", "/api/sms/bulk", Admin),
         ("POST", "/api/sms/format-phone", Any),
         ("POST", "/api/sms/notification", Admin),
         ("POST", "/api/sms/send", Admin),

@@ -17,7 +17,7 @@ mod upload;
 pub use file::{BulkFile, FileUploaded};
 pub use head::BulkHead;
 pub(crate) use head::check_rate;
-pub(crate) use lines::BulkRequest;
+pub(crate) use lines::{BulkRequest, Recipient};
 pub(crate) use side::BulksSide;
 pub use upload::{Preview, RefusedLine};
 pub(crate) use upload::{Upload, Uploaded, upload};

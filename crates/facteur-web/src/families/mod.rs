@@ -1,5 +1,6 @@
 //! The route families that existing apps call: thin translations onto the canonical API.
 
+mod bulk;
 mod inbox_integrations;
 mod linked;
 mod notice;
@@ -25,4 +26,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inbox_integrations::read, inbox_integrations::update, inbox_integrations::deactivate))
         .routes(routes!(inbox_integrations::make_default))
         .routes(routes!(inbox_integrations::test))
+}
+
+/// Their routes that take much: they bring limits of their own.
+pub(crate) fn long_routes() -> OpenApiRouter<App> {
+    sms::long_routes()
 }

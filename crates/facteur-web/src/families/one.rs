@@ -1,5 +1,8 @@
 //! One message of one call, through the one way in.
 
+use std::time::Duration;
+
+use axum::http::HeaderMap;
 use facteur_core::reason::Reason;
 use facteur_postgres::listing::MessageSummary;
 
@@ -8,13 +11,18 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::judge::Wish;
 use crate::state::AppState;
+use crate::waiting;
 
 /// What a family calls the fields of a job: theirs, ours.
 pub(crate) type Fields = &'static [(&'static str, &'static str)];
 
 const NOT_TAKEN: ApiError = ApiError::busy("not_taken", "the message was not taken: come again", 1);
 
-/// Accepts one message. The error names the field as the family calls it.
+/// How long a request with `Prefer: wait=N` waits at most: less than a quick route may take.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Accepts one message, and waits for its outcome if the request prefers that. The error names the field as the family
+/// calls it.
 ///
 /// # Errors
 /// Why it is refused.
@@ -22,10 +30,13 @@ pub(crate) async fn send(
     app: &AppState,
     principal: &Principal,
     wish: Wish,
-    options: Options,
+    (options, headers): (Options, &HeaderMap),
     fields: Fields,
 ) -> Result<MessageSummary, ApiError> {
-    let answer = accept(app, principal, vec![wish], options).await?;
+    let mut answer = accept(app, principal, vec![wish], options).await?;
+    if let Some(most) = waiting::preferred(headers) {
+        answer.wait(app, most.min(WAIT_MAX)).await?;
+    }
     match answer.outcomes.into_iter().next() {
         Some(Outcome::Accepted(message)) => Ok(*message),
         Some(Outcome::Refused(reason)) => Err(refusal(reason, fields)),

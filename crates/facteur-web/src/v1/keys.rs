@@ -127,7 +127,9 @@ pub(crate) async fn create(
     }
     let tenant = principal.tenant_for(asked.tenant.as_deref())?;
     let name = asked.name.trim();
-    let is_fine = (1..=NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    let is_fine = !name.is_empty()
+        && asked.name.chars().count() <= NAME_CHARS_MAX
+        && !name.chars().any(char::is_control);
     if !is_fine {
         let sentence = "`name` has 1 to 100 characters, all of which can be shown";
         return Err(ApiError::invalid("invalid_field", sentence).field("name"));

@@ -253,3 +253,95 @@ async fn the_test_text_reaches_a_number_whose_plus_was_lost() {
         assert_eq!(to, if query.contains("221") { "+221771234567" } else { "+33612345678" }, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_bulk_counts_every_line_and_a_bad_number_stops_nobody() {
+    let (lab, key) = office("admin").await;
+    let recipients = json!([
+        {"phone": "06 12 34 56 78", "name": "Jean"},
+        {"phone": "12", "name": "Nobody"},
+        {"phone": "+33612345678", "name": "Jean again"},
+        {"phone": "+33612345679"}
+    ]);
+    let body = json!({"recipients": recipients, "message": "Bonjour {{name}}"});
+    let told = lab.api("POST", "/api/sms/bulk/", &key, &body).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    let told = told.json();
+    let counts = ["total_recipients", "sent_count", "failed_count", "pending_count"].map(|name| {
+        assert_eq!(told[name], told["data"][name]);
+        told[name].as_i64().unwrap()
+    });
+    assert_eq!(counts, [4, 0, 3, 1]);
+    assert_eq!(
+        (&told["success"], &told["status"], &told["channel"]),
+        (&json!(true), &json!("processing"), &json!("sms"))
+    );
+    let lines: Vec<_> = told["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["status"].as_str().unwrap(), &line["error"]))
+        .collect();
+    assert_eq!((lines[0].0, lines[0].1), ("pending", &Value::Null));
+    for (status, error) in &lines[1..] {
+        assert!(*status == "failed" && error.as_str().is_some_and(|error| error.len() > 5), "{error}");
+    }
+    let audited =
+        "SELECT count(*)::text FROM facteur.audit_log WHERE action = 'send_bulk_sms' AND tenant = 'acme'";
+    assert_eq!(lab.text(audited).await.as_deref(), Some("1"));
+    for (body, field) in [
+        (json!({"recipients": [], "message": "x"}), "recipients"),
+        (json!({"recipients": [{"name": "x"}], "message": "x"}), "recipients[0].phone"),
+        (json!({"recipients": [{"phone": "0612345678"}]}), "message"),
+        (json!({"recipients": [{"phone": "0612345678"}], "message": "{{"}), "message"),
+    ] {
+        let refused = lab.api("POST", "/api/sms/bulk", &key, &body).await;
+        let told = refused.json();
+        assert_eq!((refused.status, told["field"].as_str()), (422, Some(field)), "{}", refused.body);
+        assert_eq!(told["success"], false);
+    }
+}
+
+/// Sends and waits; meanwhile the message comes to this end.
+async fn ended(lab: &Lab, key: &str, status: &str, code: u32) -> Answer {
+    let body = json!({"to": "+33612345678", "message": format!("text {code}")}).to_string();
+    let request = format!(
+        "POST /api/sms/send HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait=2\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let end = async {
+        let open = format!("SELECT count(*)::text FROM facteur.messages WHERE text = 'text {code}'");
+        lab.until(&open, "1").await;
+        lab.sql(&format!(
+            "INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, code, next_status, reason) \
+             SELECT id, 1, gen_random_uuid(), now(), 1, 'refused', {code}, '{status}', 'refused' \
+             FROM facteur.messages WHERE text = 'text {code}'; \
+             UPDATE facteur.jobs SET status = '{status}', attempt = 1 \
+             WHERE id = (SELECT id FROM facteur.messages WHERE text = 'text {code}')"
+        ))
+        .await;
+    };
+    tokio::join!(lab.raw(&request), end).0
+}
+
+#[tokio::test]
+async fn who_waits_is_told_in_plain_words_why_a_message_is_not_sent() {
+    let (lab, key) = office("admin").await;
+    for (code, status, words) in [
+        (21608, "dead", "only send to verified numbers"),
+        (21408, "dead", "not enabled for the recipient's country"),
+        (30002, "failed", "suspended"),
+    ] {
+        let answer = ended(&lab, &key, status, code).await;
+        let told = answer.json();
+        assert_eq!((answer.status, &told["success"]), (422, &json!(false)), "{}", answer.body);
+        let error = told["error"].as_str().unwrap();
+        assert!(error.contains(words) && error.contains(&code.to_string()), "{error}");
+    }
+    // Wrong credentials keep it back: it is sent once they are right.
+    let answer = ended(&lab, &key, "waiting", 20003).await;
+    let told = answer.json();
+    assert_eq!((answer.status, &told["status"]), (200, &json!("pending")), "{}", answer.body);
+    assert!(told["error"].as_str().unwrap().contains("credentials are wrong"), "{}", answer.body);
+}

@@ -21,7 +21,7 @@ pub enum IntegrationsCommand {
     Add(Box<AddIntegration>),
     /// Replaces the credentials of an integration's account, read from stdin as by `add`.
     ///
-    /// What the old auth token signed is still taken. A breaker that the old credentials opened is tried at once.
+    /// What the old auth token signed is still taken. A breaker that the old credentials opened is tried within seconds.
     Secret {
         /// The integration's id.
         id: Uuid,

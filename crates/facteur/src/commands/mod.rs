@@ -15,6 +15,7 @@ pub mod pause;
 mod process;
 pub mod send;
 pub mod status;
+pub mod tail;
 pub mod templates;
 pub mod tenants;
 pub mod up;
@@ -56,6 +57,7 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Send(args) => until_done(send::run(args, &ready(Role::Command)?.config, output)),
         Command::Bulk(args) => until_done(bulk::run(args, &ready(Role::Command)?.config, output)),
         Command::Status(args) => until_done(status::run(args, &ready(Role::Command)?.config, output)),
+        Command::Tail(args) => until_done(tail::run(args, &ready(Role::Command)?.config, output)),
         Command::Doctor => until_done(doctor::run(&ready(Role::Command)?, output)),
         Command::Pause(command) => until_done(pause::run(command, &ready(Role::Command)?.config, output)),
         Command::Resume(args) => until_done(pause::resume(args, &ready(Role::Command)?.config, output)),

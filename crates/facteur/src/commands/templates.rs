@@ -216,7 +216,7 @@ async fn put(
             };
             let changed = book::change(database, Some(tenant.as_str()), row.id, &change, &actor).await;
             match changed.map_err(wrong_or_failed)? {
-                Changed::Done(row) => Some(row),
+                Changed::Done(row) => Some(*row),
                 Changed::NotFound | Changed::NameTaken => None,
             }
         }

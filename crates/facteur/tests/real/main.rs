@@ -1,6 +1,8 @@
 //! The real binary on a real broker and database, against the simulator: the promises, seen from outside.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bulks;

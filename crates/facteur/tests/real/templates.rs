@@ -85,11 +85,11 @@ async fn a_password_is_forgotten_when_its_message_has_ended_and_such_a_dead_lett
     system.wait_until(clear, 0).await;
     let letters = format!("SELECT count(*) FROM facteur.dead_letters WHERE job_id = '{refused}'");
     system.wait_until(&letters, 1).await;
-    let again = ["dead", "requeue", &refused.to_string(), "--yes", "--reason", "enabled"].map(str::to_owned);
-    let again: Vec<&str> = again.iter().map(String::as_str).collect();
-    done(&system, &again).await;
-    let missing = "SELECT count(*) FROM facteur.jobs WHERE status = 'dead' AND reason = 'variable_missing'";
-    system.wait_until(missing, 1).await;
+    let refused = refused.to_string();
+    let again = ["dead", "requeue", &refused, "--yes", "--force", "--reason", "enabled"];
+    let (_, told) = system.command(&again).await;
+    assert!(told.contains("held a password"), "{told}");
+    assert_eq!(system.jobs("status = 'dead'").await, 1);
     assert_eq!(system.simulator.stats().accepted, 1);
     worker.terminate(std::time::Duration::from_secs(60)).await;
     assert_discreet(&worker);

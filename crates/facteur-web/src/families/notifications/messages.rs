@@ -139,7 +139,7 @@ pub(crate) async fn send(
     document.channel = channel.or(document.channel);
     let subject = body.subject.or(template.subject);
     document.metadata = metadata(subject.as_deref());
-    let message = one::send(&app, &principal, Wish::of(document), options, FIELDS).await?;
+    let message = one::send(&app, &principal, Wish::of(document), (options, &headers), FIELDS).await?;
     Ok(Json(Twice::of(Notification::of(message, subject))))
 }
 

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use facteur_core::document::{JobDocument, Scalar};
 use facteur_core::notifications;
+use facteur_core::twilio_errors::{self, ErrorEntry};
 use facteur_postgres::listing::MessageSummary;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +25,8 @@ use crate::state::App;
 /// What the family calls the fields of a job.
 const FIELDS: Fields = &[("message", "body")];
 const NOTIFICATION_FIELDS: Fields = &[("data", "variables"), ("type", "template")];
+/// Where nothing is known of the cause.
+const NOT_SENT: &str = "the message is not sent";
 /// What the test route sends.
 const TEST_TEXT: &str = "Facteur : ceci est un message de test.";
 
@@ -70,14 +73,30 @@ pub(crate) struct SentSms {
     /// `pending`, `sent`, `delivered` or `failed`.
     #[schema(example = "pending")]
     status: &'static str,
+    /// What keeps a pending message back, where Twilio told that already: it is sent once that is put right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 impl SentSms {
-    fn of(message: MessageSummary) -> Json<Twice<Self>> {
-        let message_id = message.sid.unwrap_or_else(|| message.id.to_string());
+    /// What is told of a message; of one that will not be sent, why, in plain words.
+    fn of(message: MessageSummary) -> Result<Json<Twice<Self>>, ApiError> {
         let status = message.status.public_word();
-        Json(Twice::of(Self { success: true, message_id, status }))
+        let error = explained(&message);
+        if status == "failed" {
+            return Err(ApiError::invalid("not_sent", error.unwrap_or_else(|| NOT_SENT.to_owned())));
+        }
+        let message_id = message.sid.unwrap_or_else(|| message.id.to_string());
+        Ok(Json(Twice::of(Self { success: true, message_id, status, error })))
     }
+}
+
+/// What Twilio said of the latest attempt, in plain words and with what can be done about it.
+fn explained(message: &MessageSummary) -> Option<String> {
+    let entry = message.error_code.and_then(|code| twilio_errors::lookup(u32::try_from(code).ok()?));
+    let told =
+        |entry: &ErrorEntry| format!("{} {} (Twilio's code {})", entry.meaning, entry.advice, entry.code);
+    entry.map(told).or_else(|| message.error())
 }
 
 /// Sends a text.
@@ -101,7 +120,7 @@ pub(crate) async fn send(
 ) -> Result<Json<Twice<SentSms>>, ApiError> {
     let options = Options::of("send_sms", &headers)?;
     let document = text(body.to, body.message, body.from);
-    one::send(&app, &principal, Wish::of(document), options, FIELDS).await.map(SentSms::of)
+    one::send(&app, &principal, Wish::of(document), (options, &headers), FIELDS).await.and_then(SentSms::of)
 }
 
 /// Sends a notification of a type.
@@ -137,7 +156,9 @@ pub(crate) async fn notification(
     let notice = notice::find(&app, &tenant, &body.kind, language, &body.data).await?;
     let unknown = ApiError::invalid("template_unknown", "there is no template of this type").field("type");
     let document = JobDocument { from: body.from, ..notice.ok_or(unknown)?.document(body.to) };
-    one::send(&app, &principal, Wish::of(document), options, NOTIFICATION_FIELDS).await.map(SentSms::of)
+    one::send(&app, &principal, Wish::of(document), (options, &headers), NOTIFICATION_FIELDS)
+        .await
+        .and_then(SentSms::of)
 }
 
 /// To whom the test text goes.
@@ -176,7 +197,7 @@ pub(crate) async fn test(
         None => query.to,
     };
     let document = text(to, TEST_TEXT.to_owned(), None);
-    one::send(&app, &principal, Wish::of(document), options, FIELDS).await.map(SentSms::of)
+    one::send(&app, &principal, Wish::of(document), (options, &headers), FIELDS).await.and_then(SentSms::of)
 }
 
 fn text(to: String, message: String, from: Option<String>) -> JobDocument {

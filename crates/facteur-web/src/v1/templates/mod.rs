@@ -227,7 +227,7 @@ pub(crate) async fn rewrite(
     let changed = book::change(&app.database, principal.scope(), id, &change, &principal.actor).await?;
     app.templates.forget();
     match changed {
-        Changed::Done(row) => Ok(row),
+        Changed::Done(row) => Ok(*row),
         Changed::NotFound => Err(shapes::NOT_FOUND),
         Changed::NameTaken => Err(shapes::NAME_TAKEN),
     }
