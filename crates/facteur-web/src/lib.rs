@@ -34,6 +34,7 @@ mod waiting;
 mod web;
 
 pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
+pub use bulks::{BulkFile, BulkHead, FileUploaded, Preview, RefusedLine};
 pub use pressure::AcceptLimits;
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

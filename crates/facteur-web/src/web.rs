@@ -132,6 +132,10 @@ impl Web {
         Self { app, cors, database, filer, renewing, probed }
     }
 
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Whether it can do its work.
     #[must_use]
     pub fn readiness(&self) -> Readiness {

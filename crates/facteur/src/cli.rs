@@ -8,12 +8,14 @@ use uuid::Uuid;
 
 use crate::exit::Exit;
 
+mod bulk;
 mod control;
 mod integrations;
 mod keys;
 mod templates;
 mod tenants;
 
+pub use bulk::BulkArgs;
 pub use control::{CancelArgs, LimitsCommand, PauseArgs, PauseCommand, PauseList, ResumeArgs, ScopeName};
 pub use integrations::{AddIntegration, IntegrationsCommand, TypeName};
 pub use keys::{KeyArgs, KeysCommand, RoleName};
@@ -72,6 +74,11 @@ pub enum Command {
     /// The broker has confirmed the job when the id is printed. The same id given again never makes a second
     /// message.
     Send(Box<SendArgs>),
+    /// Makes a bulk of a CSV file: one text or template for many recipients.
+    ///
+    /// All of its lines are in the database when it answers; workers send them at the bulk's rate. The same file with the
+    /// same options is resumed where it was cut, and never sent twice.
+    Bulk(Box<BulkArgs>),
     /// Tells the story of a message: where it stands and why, every attempt, and what comes next.
     #[command(visible_alias = "explain")]
     Status(IdArgs),

@@ -51,8 +51,8 @@ const EVIDENCE: &str = "SELECT i.id FROM unnest($1::uuid[], $2::int4[]) AS i(id,
      CROSS JOIN LATERAL (SELECT count(*) AS known, \
              count(*) FILTER (WHERE sid IS NOT NULL OR outcome IN ('accepted', 'uncertain')) AS perhaps \
          FROM facteur.attempts WHERE job_id = i.id) a \
-     WHERE a.perhaps > 0 OR a.known < i.attempt \
-        OR EXISTS (SELECT FROM facteur.reconciliations r WHERE r.job_id = i.id)";
+     LEFT JOIN LATERAL (SELECT true AS is_there FROM facteur.reconciliations WHERE job_id = i.id LIMIT 1) r ON true \
+     WHERE a.perhaps > 0 OR a.known < i.attempt OR r.is_there";
 
 const REOPEN: &str = "UPDATE facteur.bulk_recipients r \
      SET state = 'pending', round = r.round + 1, job_id = u.job_id, released_at = NULL \

@@ -4,12 +4,57 @@ use facteur_core::bulk::{self, BulkState};
 use facteur_core::lane::Lane;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_postgres::bulks::{self, Acted, NewBulk, NewLine, Opened, Ready, StageError};
-use facteur_postgres::{cancels, pauses};
+use facteur_postgres::{Database, cancels, pauses};
 use uuid::Uuid;
 
 use crate::fixture::Fixture;
 
 const TOKEN: Uuid = Uuid::from_u128(7);
+
+async fn opened(database: &Database, key: Option<&str>, token: Uuid, head: &[u8]) -> Opened {
+    let document = serde_json::json!({"tenant": "default", "from": "+15005550006", "category": "marketing"});
+    let id = Uuid::new_v4();
+    let new = NewBulk {
+        id,
+        tenant: "default",
+        name: Some("spring"),
+        document: &document,
+        channel: "sms",
+        category: "marketing",
+        sender: "+15005550006",
+        template: None,
+        rate: None,
+        error_ratio_max: None,
+        starts_at: None,
+        expires_at: None,
+        idempotency_key: key,
+        head_digest: head,
+        created_by: "test",
+        upload_token: token,
+    };
+    bulks::open_upload(database, &new).await.unwrap()
+}
+
+/// A bulk of three recipients, accepted over this database.
+pub(crate) async fn small(database: &Database) -> Uuid {
+    let id = opened(database, None, TOKEN, b"head").await.id;
+    let lines: Vec<NewLine> = (1..=3).map(|number| line(id, number, number)).collect();
+    bulks::stage(database, id, TOKEN, &lines).await.unwrap();
+    bulks::accept(database, id, TOKEN, (3, b"all", Lane::Bulk), None).await.unwrap();
+    id
+}
+
+fn line(bulk: Uuid, line: u32, number: u32) -> NewLine {
+    let ready = Ready {
+        job_id: bulk::job_id(bulk, line, 0).0,
+        text: Some(format!("Bonjour {line} \u{2764} \"{{}}\\")),
+        variables: None,
+        segments: 1,
+        fingerprint: [3; 32],
+    };
+    let recipient = format!("+336{number:08}");
+    NewLine { line, recipient, name: None, digest: [1; 16], judged: Ok(ready) }
+}
 
 /// What becomes of a bulk's upload.
 struct Upload<'a> {
@@ -19,28 +64,7 @@ struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     async fn open(fixture: &'a Fixture, key: Option<&str>, token: Uuid, head: &[u8]) -> (Self, Opened) {
-        let document =
-            serde_json::json!({"tenant": "default", "from": "+15005550006", "category": "marketing"});
-        let id = Uuid::new_v4();
-        let new = NewBulk {
-            id,
-            tenant: "default",
-            name: Some("spring"),
-            document: &document,
-            channel: "sms",
-            category: "marketing",
-            sender: "+15005550006",
-            template: None,
-            rate: None,
-            error_ratio_max: None,
-            starts_at: None,
-            expires_at: None,
-            idempotency_key: key,
-            head_digest: head,
-            created_by: "test",
-            upload_token: token,
-        };
-        let opened = bulks::open_upload(&fixture.database, &new).await.unwrap();
+        let opened = opened(&fixture.database, key, token, head).await;
         (Self { fixture, id: opened.id }, opened)
     }
 
@@ -56,16 +80,8 @@ impl<'a> Upload<'a> {
         upload
     }
 
-    fn line(&self, line: u32, number: u32) -> NewLine {
-        let ready = Ready {
-            job_id: bulk::job_id(self.id, line, 0).0,
-            text: Some(format!("Bonjour {line} \u{2764} \"{{}}\\")),
-            variables: None,
-            segments: 1,
-            fingerprint: [3; 32],
-        };
-        let recipient = format!("+336{number:08}");
-        NewLine { line, recipient, name: None, digest: [1; 16], judged: Ok(ready) }
+    fn line(&self, number: u32, recipient: u32) -> NewLine {
+        line(self.id, number, recipient)
     }
 
     async fn drip(&self) -> bulks::Dripped {

@@ -17,15 +17,16 @@ use facteur_postgres::listing::{self, MessageFilter};
 use facteur_postgres::receipts::LookLater;
 use facteur_postgres::tenants::TenantChange;
 use facteur_postgres::{
-    Callbacks, Database, Outbox, PostgresConfig, Store, budgets, cancels, connect, lines, messages, receipts,
-    reconciliations, sweep, tail, tenants, windows,
+    Callbacks, Database, Outbox, PostgresConfig, Store, budgets, bulks, cancels, connect, lines, messages,
+    receipts, reconciliations, sweep, tail, tenants, windows,
 };
 
 use crate::fixture::{
     ACCOUNT, Fixture, accepted, again_in, finish, in_s, record, refused, row, sid, token, via,
 };
 
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 16] = [
+    "bulk_recipients",
     "idempotency_keys",
     "jobs",
     "messages",
@@ -249,6 +250,36 @@ async fn accepting_and_asking_reach_their_rows_by_key_whatever_the_tables_held_w
 
     let (prepared, mut found) = whole_reads(&database, "planned on empty tables").await;
     assert!(prepared >= 14, "only {prepared} statements were looked at");
+    for statement in MANY.split(';') {
+        fixture.sql(statement).await;
+    }
+    found.extend(whole_reads(&database, "planned on filled tables").await.1);
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+#[tokio::test]
+async fn bulks_reach_their_lines_and_jobs_by_key_whatever_the_tables_held_when_they_were_planned() {
+    let fixture = Fixture::new().await;
+    fixture.sql("VACUUM ANALYZE").await;
+    let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
+    let bulk = crate::bulks::small(&database).await;
+    fixture.sql("UPDATE facteur.bulks SET error_ratio_max = 0.5, rate = 1000").await;
+    for _ in 0..2 {
+        bulks::drip(&database, bulk).await.unwrap();
+        fixture.sql("UPDATE facteur.jobs SET status = 'expired', reason = 'expired'").await;
+        bulks::retry(&database, bulk).await.unwrap();
+    }
+    bulks::progress(&database, bulk).await.unwrap();
+    bulks::recipients(&database, bulk, 0, Some(&["pending"]), 10).await.unwrap();
+    bulks::digests(&database, bulk, 1, 2).await.unwrap();
+    bulks::cancel(&database, bulk, "why", "who").await.unwrap();
+    let (prepared, mut found) = whole_reads(&database, "planned on empty tables").await;
+    assert!(prepared >= 18, "only {prepared} statements were looked at");
+    let many = "INSERT INTO facteur.bulk_recipients (bulk_id, line, recipient, digest, state, job_id, fingerprint) \
+                SELECT CASE WHEN n < 4000 THEN '00000000-0000-0000-0000-000000000001'::uuid ELSE gen_random_uuid() END, \
+                       n, n::text, '', CASE WHEN n % 2 = 0 THEN 'settled' ELSE 'pending' END, gen_random_uuid(), '' \
+                FROM generate_series(1, 8000) AS n";
+    fixture.sql(many).await;
     for statement in MANY.split(';') {
         fixture.sql(statement).await;
     }

@@ -78,6 +78,11 @@ impl Principal {
         Self::new(format!("key:{}", key.prefix), Role::from_name(&key.role)?, tenant)
     }
 
+    /// Somebody at the command line, who reaches the database anyhow.
+    pub(crate) fn command() -> Self {
+        Self { actor: "command line".to_owned(), role: Role::Superadmin, tenant: None, request_id: None }
+    }
+
     /// The tenant that a list is limited to; `None` for all.
     pub(crate) fn scope(&self) -> Option<&str> {
         self.tenant.as_ref().map(Tenant::as_str)

@@ -14,57 +14,57 @@ const NAME_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct BulkHead {
+pub struct BulkHead {
     /// Whose; the key's own tenant if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<String>,
+    pub tenant: Option<String>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "Invitations, June")]
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// `sms` (the default), `mms` or `whatsapp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "sms")]
-    pub(crate) channel: Option<String>,
+    pub channel: Option<String>,
     /// The text; `{{name}}` is replaced by the recipient's variable of that name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "Bonjour {{name}}, vous êtes invité le {{date}}")]
-    pub(crate) body: Option<String>,
+    pub body: Option<String>,
     /// The name of a template, in the place of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) template: Option<String>,
+    pub template: Option<String>,
     /// The template's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) language: Option<String>,
+    pub language: Option<String>,
     /// The URL of a picture or another medium, for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) media_url: Option<String>,
+    pub media_url: Option<String>,
     /// A template of Twilio's Content API, in the place of a text; the variables are its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_sid: Option<String>,
+    pub content_sid: Option<String>,
     /// The sender; the configured one of the channel if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) from: Option<String>,
+    pub from: Option<String>,
     /// What the messages are for; the template's, or else `transactional`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "marketing")]
     #[param(value_type = Option<String>)]
-    pub(crate) category: Option<Category>,
+    pub category: Option<Category>,
     /// None leaves before this instant (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) send_at: Option<String>,
+    pub send_at: Option<String>,
     /// None leaves after this instant (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) expires_at: Option<String>,
+    pub expires_at: Option<String>,
     /// Messages a second, from 0.001; as fast as the senders allow if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 20.0)]
-    pub(crate) rate: Option<f64>,
+    pub rate: Option<f64>,
     /// The bulk pauses itself when more than this share of what has ended has failed: between 0 and 1. It is judged
     /// once 20 messages have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 0.2)]
-    pub(crate) error_ratio_max: Option<f64>,
+    pub error_ratio_max: Option<f64>,
 }
 
 impl BulkHead {

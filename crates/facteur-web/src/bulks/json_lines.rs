@@ -13,7 +13,9 @@ use super::lines::{Gone, Outlet, Recipient};
 use crate::error::ApiError;
 use crate::json;
 
-/// Recipients that come before the content are kept until it comes, up to so many bytes of body; and no more than that
+/// A body up to so many bytes may have its fields in any order: its recipients are kept until its end.
+const ANY_ORDER_BYTES_MAX: usize = 1024 * 1024;
+/// Recipients of a longer one that come before the content are kept until it comes, up to so many bytes of body; and no more than that
 /// may come before the recipients.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -113,9 +115,7 @@ impl<'de> Visitor<'de> for &Parse<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u32, A::Error> {
-        let mut fields = Some(Map::new());
-        let mut kept: Option<Vec<Recipient>> = None;
-        let mut has_recipients = false;
+        let (mut fields, mut kept, mut has_recipients) = (Some(Map::new()), Vec::new(), false);
         while let Some(key) = map.next_key::<String>()? {
             let key =
                 self.names.iter().find(|(theirs, _)| *theirs == key).map_or(key, |(_, ours)| (*ours).into());
@@ -123,36 +123,28 @@ impl<'de> Visitor<'de> for &Parse<'_> {
             if key == "recipients" && has_recipients || fields.as_ref().is_some_and(is_known) {
                 return Err(A::Error::custom(format!("duplicate field `{key}`")));
             }
-            match (key.as_str(), fields.take()) {
-                ("recipients", Some(before)) if has_content(&before) => {
+            match &mut fields {
+                fields if key == "recipients" => {
                     has_recipients = true;
-                    self.hand_over_head(before)?;
-                    map.next_value_seed(Lines { parse: self, keep: None })?;
+                    map.next_value_seed(Lines { parse: self, fields, kept: &mut kept })?;
                 }
-                ("recipients", before) => {
-                    has_recipients = true;
-                    let lines = kept.insert(Vec::new());
-                    map.next_value_seed(Lines { parse: self, keep: Some(lines) })?;
-                    fields = before;
-                }
-                (_, None) => {
+                None => {
                     let sentence =
-                        format!("`{key}` stands behind `recipients`: let `recipients` be the last field");
+                        format!("`{key}` stands behind many `recipients`: let them be the last field");
                     return Err(
                         self.fail(ApiError::invalid("recipients_first", sentence).field("recipients"))
                     );
                 }
-                (_, Some(mut before)) => {
-                    before.insert(key, map.next_value()?);
+                Some(fields) => {
+                    fields.insert(key, map.next_value()?);
                     self.within()?;
-                    fields = Some(before);
                 }
             }
         }
         if let Some(fields) = fields {
             self.hand_over_head(fields)?;
         }
-        kept.into_iter().flatten().try_for_each(|line| self.hand_over(line))?;
+        kept.into_iter().try_for_each(|line| self.hand_over(line))?;
         if !has_recipients {
             return Err(A::Error::missing_field("recipients"));
         }
@@ -171,8 +163,10 @@ fn has_content(fields: &Map<String, Value>) -> bool {
 /// The array of recipients.
 struct Lines<'p, 'a, 'k> {
     parse: &'p Parse<'a>,
-    /// Where lines are kept while the content is not known yet.
-    keep: Option<&'k mut Vec<Recipient>>,
+    /// All other fields so far; `None` once they were handed over.
+    fields: &'k mut Option<Map<String, Value>>,
+    /// Lines that wait until it is known what is sent.
+    kept: &'k mut Vec<Recipient>,
 }
 
 impl<'de> DeserializeSeed<'de> for Lines<'_, '_, '_> {
@@ -190,16 +184,28 @@ impl<'de> Visitor<'de> for Lines<'_, '_, '_> {
         f.write_str("recipients")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut lines: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<(), A::Error> {
         while let Some(line) = lines.next_element::<Recipient>()? {
-            match &mut self.keep {
-                None => self.parse.hand_over(line)?,
-                Some(kept) => {
-                    kept.push(line);
-                    self.parse.within()?;
+            if self.fields.is_none() {
+                self.parse.hand_over(line)?;
+                continue;
+            }
+            self.kept.push(line);
+            if self.parse.bytes.get() <= ANY_ORDER_BYTES_MAX {
+                continue;
+            }
+            match self.fields.take_if(|fields| has_content(fields)) {
+                Some(fields) => {
+                    self.parse.hand_over_head(fields)?;
+                    self.kept.drain(..).try_for_each(|line| self.parse.hand_over(line))?;
                 }
+                None => self.parse.within()?,
             }
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "json_lines_tests.rs"]
+mod tests;

@@ -58,6 +58,9 @@ impl Shared {
         bulk: Uuid,
     ) -> Result<Self, ApiError> {
         head.check()?;
+        if [&head.body, &head.template, &head.content_sid].into_iter().flatten().count() > 1 {
+            return Err(ambiguous());
+        }
         let rules = app.directory.rules_of(&tenant).await;
         let language = head.language.as_deref().or(rules.language.as_deref());
         let found = match &head.template {
@@ -181,25 +184,22 @@ impl Shared {
 
 /// The text that every line renders; `None` where Twilio renders it, or there are media alone.
 fn text(head: &BulkHead, of_template: Option<String>) -> Result<Option<Template>, ApiError> {
-    let given = [head.body.is_some(), head.template.is_some(), head.content_sid.is_some()];
-    let (field, text) = match (given.iter().filter(|is_given| **is_given).count(), of_template) {
-        (0, _) if head.media_url.is_some() => return Ok(None),
-        (0, _) => {
+    let (field, text) = match (of_template, &head.body) {
+        (Some(text), _) => ("template", text),
+        (None, Some(body)) => ("body", body.clone()),
+        (None, None) if head.content_sid.is_some() || head.media_url.is_some() => return Ok(None),
+        (None, None) => {
             let sentence = "one of `body`, `template`, `content_sid` or `media_url` says what is sent";
             return Err(ApiError::invalid(Code::ContentMissing.as_str(), sentence).field("body"));
-        }
-        (1, of_template) => match (of_template, &head.body) {
-            (Some(text), _) => ("template", text),
-            (None, Some(body)) => ("body", body.clone()),
-            (None, None) => return Ok(None),
-        },
-        (_, _) => {
-            let sentence = "`body`, `template` and `content_sid` exclude each other";
-            return Err(ApiError::invalid(Code::ContentAmbiguous.as_str(), sentence).field("body"));
         }
     };
     let parsed = Template::parse(&text);
     parsed.map(Some).map_err(|error| ApiError::invalid("invalid_field", error.to_string()).field(field))
+}
+
+fn ambiguous() -> ApiError {
+    let sentence = "`body`, `template` and `content_sid` exclude each other";
+    ApiError::invalid(Code::ContentAmbiguous.as_str(), sentence).field("body")
 }
 
 fn channel(head: &BulkHead) -> Result<Option<DocumentChannel>, ApiError> {

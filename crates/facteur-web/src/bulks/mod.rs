@@ -5,6 +5,7 @@
 //! and stages it (`upload`).
 
 mod csv_lines;
+mod file;
 mod head;
 mod json_lines;
 mod judge;
@@ -13,10 +14,13 @@ mod pipe;
 mod side;
 mod upload;
 
-pub(crate) use head::{BulkHead, check_rate};
+pub use file::{BulkFile, FileUploaded};
+pub use head::BulkHead;
+pub(crate) use head::check_rate;
 pub(crate) use lines::BulkRequest;
 pub(crate) use side::BulksSide;
-pub(crate) use upload::{Preview, Upload, Uploaded, upload};
+pub use upload::{Preview, RefusedLine};
+pub(crate) use upload::{Upload, Uploaded, upload};
 
 /// How a request gives its recipients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

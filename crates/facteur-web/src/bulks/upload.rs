@@ -63,39 +63,39 @@ pub(crate) enum Uploaded {
     /// It is a bulk, now or since an earlier upload of the same key.
     Accepted(Uuid),
     /// What it would be.
-    Preview(Preview),
+    Preview(Box<Preview>),
 }
 
 /// What a bulk would be: nothing was stored.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-pub(crate) struct Preview {
+pub struct Preview {
     /// Always true: nothing was stored and nothing will be sent.
-    pub(crate) dry_run: bool,
+    pub dry_run: bool,
     /// All lines.
-    pub(crate) total: u32,
+    pub total: u32,
     /// Lines that would be sent.
-    pub(crate) accepted: u32,
+    pub accepted: u32,
     /// Lines that would not.
-    pub(crate) refused: u32,
+    pub refused: u32,
     /// Segments of all messages.
-    pub(crate) segments: u64,
+    pub segments: u64,
     /// Refused lines by their reason.
-    pub(crate) refused_by_code: BTreeMap<String, u32>,
+    pub refused_by_code: BTreeMap<String, u32>,
     /// The first 100 refused lines.
-    pub(crate) refused_lines: Vec<RefusedLine>,
+    pub refused_lines: Vec<RefusedLine>,
 }
 
 /// A line that is not sent.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub(crate) struct RefusedLine {
+pub struct RefusedLine {
     /// Its number, from 1.
-    line: u32,
+    pub line: u32,
     /// Why: a stable code.
-    code: String,
+    pub code: String,
     /// The field at fault.
-    field: Option<String>,
+    pub field: Option<String>,
     /// Why, for a person.
-    error: String,
+    pub error: String,
 }
 
 /// Reads an upload to its end.
@@ -191,6 +191,8 @@ struct Staging {
     token: Uuid,
     /// Lines that an earlier upload has staged.
     staged: u32,
+    /// The chunk that is being written while the next one is judged.
+    writing: Option<JoinHandle<Result<i64, StageError>>>,
 }
 
 impl Ledger {
@@ -224,7 +226,9 @@ impl Ledger {
         let Opened { id, state, staged, is_same, digest } = bulks::open_upload(&app.database, &new).await?;
         match (is_same, state, digest) {
             (false, ..) => Err(key_reused(None)),
-            (true, BulkState::Accepting, _) => Ok(Self::Staging(Staging { id, token, staged })),
+            (true, BulkState::Accepting, _) => {
+                Ok(Self::Staging(Staging { id, token, staged, writing: None }))
+            }
             (true, _, Some(digest)) => Ok(Self::Replay { id, digest }),
             (true, _, None) => Err(SUPERSEDED),
         }
@@ -252,6 +256,9 @@ impl Ledger {
             numbered.iter().for_each(|(_, line)| digest.update(line.digest()));
             count += u32::try_from(numbered.len()).unwrap_or(u32::MAX);
             self.take(app, shared, numbered).await?;
+        }
+        if let Self::Staging(staging) = self {
+            staging.written().await?;
         }
         Ok(count)
     }
@@ -307,7 +314,7 @@ impl Ledger {
 impl Staging {
     /// Compares what is staged already, and stages the rest.
     async fn take(
-        &self,
+        &mut self,
         app: &AppState,
         shared: &Shared,
         lines: Vec<(u32, Recipient)>,
@@ -325,7 +332,18 @@ impl Staging {
         for (number, line) in new {
             judged.push(shared.judge(app, self.id, number, line).await);
         }
-        bulks::stage(&app.database, self.id, self.token, &judged).await.map(drop).map_err(staging_error)
+        self.written().await?;
+        let (database, id, token) = (app.database.clone(), self.id, self.token);
+        self.writing = Some(tokio::spawn(async move { bulks::stage(&database, id, token, &judged).await }));
+        Ok(())
+    }
+
+    /// Waits for the chunk that is being written.
+    async fn written(&mut self) -> Result<(), ApiError> {
+        match self.writing.take() {
+            None => Ok(()),
+            Some(writing) => writing.await.map_err(|_| DEFECT)?.map(drop).map_err(staging_error),
+        }
     }
 
     /// What can be resumed is left as it is; a request that can't be accepted frees its key.

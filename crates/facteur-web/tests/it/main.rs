@@ -9,6 +9,8 @@ mod audit;
 #[cfg(test)]
 mod back_office;
 #[cfg(test)]
+mod bulks;
+#[cfg(test)]
 mod campaigns;
 #[cfg(test)]
 mod document;

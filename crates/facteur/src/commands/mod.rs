@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod adapters;
+pub mod bulk;
 pub mod cancel;
 pub mod completions;
 pub mod config;
@@ -54,6 +55,7 @@ pub fn run(cli: &Cli, output: Output) -> anyhow::Result<Exit> {
         Command::Web => until_done(web::run(&able(cli)?)),
         Command::Migrate => until_done(migrate::run(&ready(Role::Command)?.config, output)),
         Command::Send(args) => until_done(send::run(args, &ready(Role::Command)?.config, output)),
+        Command::Bulk(args) => until_done(bulk::run(args, &ready(Role::Command)?.config, output)),
         Command::Status(args) => until_done(status::run(args, &ready(Role::Command)?.config, output)),
         Command::Tail(args) => until_done(tail::run(args, &ready(Role::Command)?.config, output)),
         Command::Doctor => until_done(doctor::run(&ready(Role::Command)?, output)),

@@ -5,6 +5,8 @@ mod api;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bulks;
+#[cfg(test)]
 mod callbacks;
 #[cfg(test)]
 mod commands;

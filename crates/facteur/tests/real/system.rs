@@ -143,6 +143,10 @@ impl System {
         futures_util::future::join_all(jobs).await;
     }
 
+    pub(crate) fn database(&self) -> Database {
+        self.database.clone()
+    }
+
     pub(crate) async fn client(&self) -> Client {
         self.database.client().await.unwrap()
     }

@@ -98,7 +98,7 @@ pub(crate) async fn create(
         is_dry_run: dry_run,
     };
     match take(&app, upload_of, request.into_body()).await? {
-        Uploaded::Preview(preview) => Ok(Json(preview).into_response()),
+        Uploaded::Preview(preview) => Ok(Json(*preview).into_response()),
         Uploaded::Accepted(id) => {
             let location = [(header::LOCATION, format!("/v1/bulks/{id}"))];
             Ok((StatusCode::ACCEPTED, location, Json(view(&app, None, id).await?)).into_response())
