@@ -132,7 +132,7 @@ pub(crate) async fn list(
     get,
     path = "/v1/dead-letters/{id}",
     tag = "operations",
-    params(("id" = Uuid, Path, description = "The dead letter's id, or its message's")),
+    params(("id" = Uuid, Path, description = "The dead letter's id, or its message's", example = "0197c1de-0000-7000-8000-00000000fe06")),
     responses((status = 200, body = LetterDetail), (status = 404, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn read(

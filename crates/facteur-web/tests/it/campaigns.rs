@@ -80,7 +80,7 @@ async fn each_route_sends_on_its_own_channel_and_a_contradiction_is_refused() {
         ("send-whatsapp", text("sms"), "invalid_field", "channel"),
         ("send-sms", picture, "invalid_field", "media_url"),
         ("send-mms", silent, "field_missing", "media_url"),
-        ("send-mms", odd, "invalid_field", "media_url"),
+        ("send-mms", odd, "media_url_invalid", "media_url"),
         ("send-sms", json!({"phone_number": "12", "message": "x"}), "number_invalid", "phone_number"),
         ("send-sms", json!({"phone_number": "+33612345678", "message": " "}), "content_missing", "message"),
         ("send-sms", json!({"message": "x"}), "field_missing", "phone_number"),

@@ -23,7 +23,7 @@ use crate::v1::messages::{NO_MESSAGE, named};
 use crate::v1::templates::shapes::ChannelName;
 
 /// What the family calls the fields of a job.
-const FIELDS: Fields = &[("phone_number", "to"), ("message", "body"), ("media_url", "media_urls")];
+const FIELDS: Fields = &[("phone_number", "to"), ("message", "body"), ("media_url", "media_urls[0]")];
 
 /// A message.
 #[derive(Deserialize, ToSchema)]

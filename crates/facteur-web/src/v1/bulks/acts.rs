@@ -66,7 +66,7 @@ pub(crate) struct ActedView {
     post,
     path = "/v1/bulks/{id}/pause",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe13")),
     request_body(content = Option<PauseRequest>, example = json!({"reason": "the text is being checked"})),
     responses((status = 200, body = BulkView), (status = 409, body = inline(ErrorBody<'_>)))
 )]
@@ -96,7 +96,7 @@ pub(crate) async fn pause(
     post,
     path = "/v1/bulks/{id}/resume",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe14")),
     request_body(content = Option<ReasonRequest>, example = json!({"reason": "the text is right"})),
     responses((status = 200, body = BulkView), (status = 409, body = inline(ErrorBody<'_>)))
 )]
@@ -118,7 +118,7 @@ pub(crate) async fn resume(
     post,
     path = "/v1/bulks/{id}/cancel",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe12")),
     request_body(content = Option<ReasonRequest>, example = json!({"reason": "the wrong text"})),
     responses((status = 200, body = ActedView), (status = 409, body = inline(ErrorBody<'_>)))
 )]
@@ -141,7 +141,7 @@ pub(crate) async fn cancel(
     post,
     path = "/v1/bulks/{id}/retry",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe02")),
     responses((status = 200, body = ActedView), (status = 409, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn retry(
@@ -170,7 +170,7 @@ pub(crate) async fn retried(app: &AppState, principal: &Principal, id: Uuid) -> 
     patch,
     path = "/v1/bulks/{id}",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe02")),
     request_body(content = ChangeRequest, example = json!({"rate": 50.0})),
     responses((status = 200, body = BulkView), (status = 409, body = inline(ErrorBody<'_>)))
 )]

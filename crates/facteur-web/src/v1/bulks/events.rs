@@ -43,7 +43,7 @@ struct Listener {
     get,
     path = "/v1/bulks/{id}/events",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe02")),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
         (status = 404, body = inline(ErrorBody<'_>)),

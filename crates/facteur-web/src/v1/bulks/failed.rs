@@ -24,7 +24,7 @@ const HEADER: [&str; 8] = ["line", "phone", "name", "state", "code", "error", "t
     get,
     path = "/v1/bulks/{id}/failed.csv",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe02")),
     responses(
         (status = 200, content_type = "text/csv", body = String),
         (status = 404, body = inline(ErrorBody<'_>))

@@ -58,7 +58,7 @@ pub(crate) async fn list(
     get,
     path = "/v1/bulks/{id}",
     tag = "bulks",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe02")),
     responses((status = 200, body = BulkView), (status = 404, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn read(
@@ -74,7 +74,7 @@ pub(crate) async fn read(
     get,
     path = "/v1/bulks/{id}/recipients",
     tag = "bulks",
-    params(("id" = Uuid, Path), RecipientsQuery),
+    params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe02"), RecipientsQuery),
     responses((status = 200, body = Page<RecipientView>), (status = 404, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn recipients(

@@ -37,7 +37,7 @@ pub(crate) struct Canceled {
     post,
     path = "/v1/messages/{id}/cancel",
     tag = "messages",
-    params(("id" = String, Path, description = "The message's id")),
+    params(("id" = String, Path, description = "The message's id", example = "0197c1de-0000-7000-8000-00000000fe04")),
     request_body(content = CancelRequest, example = json!({"reason": "the appointment was moved"})),
     responses((status = 200, body = Canceled), (status = 404, body = inline(ErrorBody<'_>)), (status = 409, body = inline(ErrorBody<'_>)))
 )]
@@ -56,7 +56,7 @@ pub(crate) async fn cancel(
     delete,
     path = "/v1/messages/{id}",
     tag = "messages",
-    params(("id" = String, Path, description = "The message's id")),
+    params(("id" = String, Path, description = "The message's id", example = "0197c1de-0000-7000-8000-00000000fe05")),
     responses((status = 200, body = Canceled), (status = 404, body = inline(ErrorBody<'_>)), (status = 409, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn delete(

@@ -28,7 +28,7 @@ pub(crate) struct MessageDetail {
     get,
     path = "/v1/messages/{id}",
     tag = "messages",
-    params(("id" = String, Path, description = "The message's id, or Twilio's SID (`SM…`)")),
+    params(("id" = String, Path, description = "The message's id, or Twilio's SID (`SM…`)", example = "0197c1de-0000-7000-8000-00000000fe01")),
     responses((status = 200, body = MessageDetail), (status = 404, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn read(
