@@ -28,6 +28,9 @@ fn recipient(channel: Channel) -> Recipient {
     Recipient { channel, number: PhoneNumber::parse("+33612345678", Country::FRANCE).unwrap() }
 }
 
+/// Tenant, its integrations, whether the environment's account is shared, channel, named sender; sender, account.
+type Row<'a> = (&'a str, &'a [Integration], bool, Channel, Option<&'a str>, Option<&'a str>, Option<&'a str>);
+
 #[test]
 fn each_message_takes_the_way_of_its_sender_its_tenant_or_the_environment() {
     use Channel::{Mms, Sms, Whatsapp};
@@ -38,9 +41,8 @@ fn each_message_takes_the_way_of_its_sender_its_tenant_or_the_environment() {
     ];
     let given =
         HashMap::from([(sender("GIVEN"), Uuid::from_u128(3)), (sender("FOREIGN"), Uuid::from_u128(9))]);
-    // Tenant, its integrations, whether the environment's account is shared, channel, named sender; sender, account.
     #[rustfmt::skip]
-    let rows: [(&str, &[Integration], bool, Channel, Option<&str>, Option<&str>, Option<&str>); 13] = [
+    let rows: [Row<'_>; 13] = [
         ("default", &[], false, Sms, None, Some("HOME"), Some("AC0")),
         ("default", &[], false, Whatsapp, None, Some("whatsapp:+15005550006"), Some("AC0")),
         ("default", &acme, false, Mms, None, Some("ONE"), Some("AC1")),

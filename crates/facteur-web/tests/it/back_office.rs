@@ -43,69 +43,23 @@ async fn errors_have_the_familys_shape_wherever_they_come_from() {
     let (lab, key) = office("admin").await;
     let viewer = lab.key("sender", Some("acme")).await;
     let sms = json!({"to": "+33612345678", "message": "x"});
-    for (method, path, key, body, status, code, field) in [
+    #[rustfmt::skip]
+    let rows = [
         ("POST", "/api/sms/send", "", sms.clone(), 401, "unauthenticated", None),
         ("POST", "/api/sms/send", viewer.as_str(), sms.clone(), 403, "forbidden", None),
         ("POST", "/api/sms/notification", viewer.as_str(), json!({}), 403, "forbidden", None),
         ("GET", "/api/sms/test?to=0612345678", viewer.as_str(), Value::Null, 403, "forbidden", None),
         ("POST", "/api/sms/none", key.as_str(), sms.clone(), 404, "not_found", None),
         ("GET", "/api/sms/send", key.as_str(), Value::Null, 405, "method_not_allowed", None),
-        (
-            "POST",
-            "/api/sms/send",
-            key.as_str(),
-            json!({"to": "+33612345678"}),
-            422,
-            "field_missing",
-            Some("message"),
-        ),
-        (
-            "POST",
-            "/api/sms/send",
-            key.as_str(),
-            json!({"to": "12", "message": "x"}),
-            422,
-            "number_invalid",
-            Some("to"),
-        ),
-        (
-            "POST",
-            "/api/sms/send",
-            key.as_str(),
-            json!({"to": "+33612345678", "message": " "}),
-            422,
-            "content_missing",
-            Some("message"),
-        ),
-        (
-            "POST",
-            "/api/sms/send",
-            key.as_str(),
-            json!({"to": "+33612345678", "message": "é".repeat(1601)}),
-            422,
-            "text_too_long",
-            Some("message"),
-        ),
-        (
-            "POST",
-            "/api/sms/send",
-            key.as_str(),
-            json!({"to": "+33612345678", "message": "x", "from": "?"}),
-            422,
-            "invalid_field",
-            Some("from"),
-        ),
-        (
-            "POST",
-            "/api/sms/send",
-            key.as_str(),
-            json!({"to": "+33612345678", "message": "x", "y": 1}),
-            422,
-            "unknown_field",
-            Some("y"),
-        ),
+        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678"}), 422, "field_missing", Some("message")),
+        ("POST", "/api/sms/send", key.as_str(), json!({"to": "12", "message": "x"}), 422, "number_invalid", Some("to")),
+        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": " "}), 422, "content_missing", Some("message")),
+        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": "é".repeat(1601)}), 422, "text_too_long", Some("message")),
+        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": "x", "from": "?"}), 422, "invalid_field", Some("from")),
+        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": "x", "y": 1}), 422, "unknown_field", Some("y")),
         ("GET", "/api/sms/test", key.as_str(), Value::Null, 400, "field_missing", Some("to")),
-    ] {
+    ];
+    for (method, path, key, body, status, code, field) in rows {
         let answer = lab.api(method, path, key, &body).await;
         let told = answer.json();
         assert_eq!(
