@@ -76,6 +76,10 @@ impl BulkHead {
 
     /// Whether the numbers and the name are within their limits.
     pub(super) fn check(&self) -> Result<(), ApiError> {
+        // A struct of texts and numbers can always be written.
+        if facteur_core::envelope::has_nul(&serde_json::to_string(self).unwrap_or_default()) {
+            return Err(ApiError::invalid("nul_byte", "a NUL character can't be stored or sent"));
+        }
         check_rate(self.rate)?;
         let is_ratio = |ratio: f64| ratio > 0.0 && ratio < 1.0;
         if self.error_ratio_max.is_some_and(|ratio| !is_ratio(ratio)) {

@@ -104,9 +104,6 @@ impl Shared {
         });
         let document = serde_json::to_value(&blank)
             .map_err(|_| ApiError::invalid("malformed_json", "the bulk can't be written as JSON"))?;
-        if facteur_core::envelope::has_nul(&document.to_string()) {
-            return Err(ApiError::invalid("nul_byte", "a NUL character can't be stored or sent"));
-        }
         let shared = Self {
             tenant,
             channel,

@@ -96,7 +96,7 @@ async fn a_bad_line_is_refused_with_its_reason_and_never_stops_the_others() {
     let list = lab.api("GET", "/v1/bulks", &key, &Value::Null).await.json();
     assert_eq!(list["data"][0]["name"], "Invitations");
     assert_eq!(lab.api("GET", "/v1/bulks/x", &key, &Value::Null).await.status, 404);
-    let audited = lab.text("SELECT action || ' ' || (details ->> 'recipients') FROM facteur.audit_log").await;
+    let audited = lab.text("SELECT action || ' ' || (details ->> 'recipients') FROM facteur.audit_log WHERE action LIKE 'send%'").await;
     assert_eq!(audited.as_deref(), Some("send_bulk_sms 6"));
 }
 
@@ -162,7 +162,6 @@ fn say(line: &str) {
 async fn a_hundred_thousand_recipients_are_accepted_in_one_request_and_one_more_is_too_many() {
     let lab = Lab::start().await;
     let key = lab.key("sender", Some("default")).await;
-    let began = tokio::time::Instant::now();
     let answer = post(&lab, &key, None, &body_of(100_000)).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     say(&format!("100,000 recipients were accepted in {:?}", began.elapsed()));
@@ -203,7 +202,7 @@ async fn a_cut_upload_is_resumed_under_its_key_and_every_line_stands_there_once(
     assert_eq!(post(&lab, &key, Some("k1"), &differing).await.code(), "idempotency_key_reused");
     assert_eq!(post(&lab, &key, Some("k1"), &body_of(49_999)).await.code(), "idempotency_key_reused");
     assert_eq!(count(&lab, "SELECT count(*) FROM facteur.bulks").await, 1);
-    assert_eq!(count(&lab, "SELECT count(*) FROM facteur.audit_log").await, 1);
+    assert_eq!(count(&lab, "SELECT count(*) FROM facteur.audit_log WHERE action LIKE 'send%'").await, 1);
 }
 
 #[tokio::test]
