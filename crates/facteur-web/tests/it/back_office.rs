@@ -38,41 +38,46 @@ async fn a_text_is_taken_and_told_in_the_familys_shape() {
     assert_eq!(lab.text(audited).await.as_deref(), Some("2 send_sms acme"));
 }
 
+/// The family's shape of an error: status, code and field are these.
+fn is_refused(answer: &Answer, expected: (u16, &str, Option<&str>)) {
+    let told = answer.json();
+    let found = (answer.status, told["code"].as_str().unwrap_or_default(), told["field"].as_str());
+    assert_eq!(found, expected, "{}", answer.body);
+    assert_eq!(told["success"], false, "{}", answer.body);
+    assert!(told["error"].as_str().is_some_and(|error| error.len() > 5), "{}", answer.body);
+}
+
 #[tokio::test]
 async fn errors_have_the_familys_shape_wherever_they_come_from() {
     let (lab, key) = office("admin").await;
-    let viewer = lab.key("sender", Some("acme")).await;
+    let (key, sender) = (key.as_str(), lab.key("sender", Some("acme")).await);
     let sms = json!({"to": "+33612345678", "message": "x"});
-    #[rustfmt::skip]
-    let rows = [
-        ("POST", "/api/sms/send", "", sms.clone(), 401, "unauthenticated", None),
-        ("POST", "/api/sms/send", viewer.as_str(), sms.clone(), 403, "forbidden", None),
-        ("POST", "/api/sms/notification", viewer.as_str(), json!({}), 403, "forbidden", None),
-        ("GET", "/api/sms/test?to=0612345678", viewer.as_str(), Value::Null, 403, "forbidden", None),
-        ("POST", "/api/sms/none", key.as_str(), sms.clone(), 404, "not_found", None),
-        ("GET", "/api/sms/send", key.as_str(), Value::Null, 405, "method_not_allowed", None),
-        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678"}), 422, "field_missing", Some("message")),
-        ("POST", "/api/sms/send", key.as_str(), json!({"to": "12", "message": "x"}), 422, "number_invalid", Some("to")),
-        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": " "}), 422, "content_missing", Some("message")),
-        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": "é".repeat(1601)}), 422, "text_too_long", Some("message")),
-        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": "x", "from": "?"}), 422, "invalid_field", Some("from")),
-        ("POST", "/api/sms/send", key.as_str(), json!({"to": "+33612345678", "message": "x", "y": 1}), 422, "unknown_field", Some("y")),
-        ("GET", "/api/sms/test", key.as_str(), Value::Null, 400, "field_missing", Some("to")),
-    ];
-    for (method, path, key, body, status, code, field) in rows {
-        let answer = lab.api(method, path, key, &body).await;
-        let told = answer.json();
-        assert_eq!(
-            (answer.status, told["code"].as_str()),
-            (status, Some(code)),
-            "{method} {path} {}",
-            answer.body
-        );
-        assert_eq!((&told["success"], told["field"].as_str()), (&json!(false), field), "{}", answer.body);
-        assert!(told["error"].as_str().is_some_and(|error| error.len() > 5), "{}", answer.body);
+    for (method, path, key, body, status, code) in [
+        ("POST", "/api/sms/send", "", &sms, 401, "unauthenticated"),
+        ("POST", "/api/sms/send", sender.as_str(), &sms, 403, "forbidden"),
+        ("POST", "/api/sms/notification", sender.as_str(), &json!({}), 403, "forbidden"),
+        ("POST", "/api/sms/bulk", sender.as_str(), &json!({}), 403, "forbidden"),
+        ("GET", "/api/sms/test?to=0612345678", sender.as_str(), &Value::Null, 403, "forbidden"),
+        ("POST", "/api/sms/none", key, &sms, 404, "not_found"),
+        ("GET", "/api/sms/send", key, &Value::Null, 405, "method_not_allowed"),
+    ] {
+        is_refused(&lab.api(method, path, key, body).await, (status, code, None));
     }
+    let to = "+33612345678";
+    for (body, code, field) in [
+        (json!({"to": to}), "field_missing", "message"),
+        (json!({"to": "12", "message": "x"}), "number_invalid", "to"),
+        (json!({"to": to, "message": " "}), "content_missing", "message"),
+        (json!({"to": to, "message": "é".repeat(1601)}), "text_too_long", "message"),
+        (json!({"to": to, "message": "x", "from": "?"}), "invalid_field", "from"),
+        (json!({"to": to, "message": "x", "y": 1}), "unknown_field", "y"),
+    ] {
+        is_refused(&lab.api("POST", "/api/sms/send", key, &body).await, (422, code, Some(field)));
+    }
+    let lacking = lab.api("GET", "/api/sms/test", key, &Value::Null).await;
+    is_refused(&lacking, (400, "field_missing", Some("to")));
     // Other routes keep the common shape.
-    assert!(lab.api("GET", "/v1/none", &key, &Value::Null).await.json()["success"].is_null());
+    assert!(lab.api("GET", "/v1/none", key, &Value::Null).await.json()["success"].is_null());
 }
 
 #[tokio::test]

@@ -162,6 +162,7 @@ fn say(line: &str) {
 async fn a_hundred_thousand_recipients_are_accepted_in_one_request_and_one_more_is_too_many() {
     let lab = Lab::start().await;
     let key = lab.key("sender", Some("default")).await;
+    let began = tokio::time::Instant::now();
     let answer = post(&lab, &key, None, &body_of(100_000)).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     say(&format!("100,000 recipients were accepted in {:?}", began.elapsed()));
