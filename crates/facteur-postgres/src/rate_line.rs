@@ -68,6 +68,7 @@ macro_rules! pull {
     };
 }
 
+/// A changed rate is written down also if nobody gets a place now: what lies ahead is stretched or shortened once.
 const PULL: &str = concat!(
     clock!(),
     ", room AS MATERIALIZED (SELECT now, place, \
@@ -76,8 +77,8 @@ const PULL: &str = concat!(
          FROM clock), ",
     pull!(),
     ", advanced AS (UPDATE facteur.rate_slots s SET rate = $2, \
-             tat = r.place + (SELECT sum(segments) FROM chosen) / $2::float8 * interval '1 second' \
-         FROM room r WHERE s.sender = $1 AND EXISTS (SELECT FROM chosen)) \
+             tat = r.place + coalesce((SELECT sum(segments) FROM chosen), 0) / $2::float8 * interval '1 second' \
+         FROM room r WHERE s.sender = $1 AND (s.rate <> $2 OR EXISTS (SELECT FROM chosen))) \
      SELECT r.now, r.slots, r.place + coalesce((SELECT sum(segments) FROM chosen), 0) / $2::float8 * interval '1 second' AS tat, \
             (SELECT count(*) FROM urgent) AS urgent, (SELECT count(*) FROM normal) AS normal, \
             (SELECT count(*) FROM bulk) AS bulk, pg_postmaster_start_time() AS server_started_at, \

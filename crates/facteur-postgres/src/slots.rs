@@ -49,9 +49,10 @@ const RESERVE: &str = concat!(
              WHEN place <= now + $7::float8 * interval '1 second' AND NOT has_line THEN 'ahead' \
              ELSE 'full' END) AS verdict, \
              CASE WHEN early = 'owed' OR has_line THEN $5::int4 ELSE $6::int4 END AS count FROM judged j), \
-     moved AS (UPDATE facteur.rate_slots r SET rate = $2, tat = c.place + c.count / $2 * interval '1 second', \
+     moved AS (UPDATE facteur.rate_slots r SET rate = $2, \
+             tat = c.place + CASE c.verdict WHEN 'full' THEN 0 ELSE c.count END / $2 * interval '1 second', \
              debts = CASE c.verdict WHEN 'owed' THEN c.owed || array_fill(c.place, ARRAY[c.count]) ELSE r.debts END \
-         FROM counted c WHERE r.sender = $1 AND c.verdict <> 'full') \
+         FROM counted c WHERE r.sender = $1 AND (c.verdict <> 'full' OR r.rate <> $2)) \
      SELECT now, place, CASE WHEN excess > 0 THEN owed[excess] ELSE now END AS owing_from, verdict, count, \
             pg_postmaster_start_time() AS server_started_at FROM counted"
 );

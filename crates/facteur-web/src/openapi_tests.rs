@@ -64,3 +64,34 @@ fn every_route_says_what_it_does_and_shows_an_example() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Two types of one name would be one schema in the document, and one of them a lie.
+#[test]
+fn no_two_schemas_share_a_name() {
+    let mut names = std::collections::BTreeMap::<String, Vec<String>>::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut is_schema = false;
+            for line in text.lines() {
+                is_schema |= line.starts_with("#[derive(") && line.contains("ToSchema");
+                let named =
+                    line.strip_prefix("pub(crate) struct ").or_else(|| line.strip_prefix("pub(crate) enum "));
+                if let Some(rest) = named {
+                    let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                    if std::mem::take(&mut is_schema) {
+                        names.entry(name.to_owned()).or_default().push(path.display().to_string());
+                    }
+                }
+            }
+        }
+    }
+    names.retain(|_, files| files.len() > 1);
+    assert!(names.is_empty(), "{names:#?}");
+}

@@ -129,8 +129,8 @@ pub(crate) async fn pause(
     path = "/v1/pauses/{scope}/{key}",
     tag = "operations",
     params(
-        ("scope" = String, Path, description = "`lane`, `tenant`, `sender`, `integration` or `bulk`"),
-        ("key" = String, Path, description = "Which one"),
+        ("scope" = String, Path, description = "`lane`, `tenant`, `sender`, `integration` or `bulk`", example = "tenant"),
+        ("key" = String, Path, description = "Which one", example = "default"),
     ),
     responses((status = 200, body = PauseShown), (status = 404, body = inline(ErrorBody<'_>)))
 )]

@@ -125,7 +125,7 @@ async fn without_a_token_or_a_public_url_nothing_can_be_verified() {
     let job = JobId(Uuid::new_v4());
     let callback = Callback::new(job, &sid(1), "sent");
     let rows: [(Vec<&str>, Option<&str>, &str, bool); 2] = [
-        (vec![], Some(crate::lab::PUBLIC), "TWILIO_AUTH_TOKEN", true),
+        (vec![], Some(crate::lab::PUBLIC), "auth token", true),
         (vec![TOKEN], None, "FACTEUR_PUBLIC_URL", false),
     ];
     for (tokens, public_url, says, is_missed) in rows {

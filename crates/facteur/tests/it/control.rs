@@ -47,7 +47,11 @@ async fn what_can_not_be_paused_is_refused_with_what_would_be_right() {
         (["sender", "0612345678"], &[], "a sender is a number"),
         (["bulk", "7"], &[], "UUID"),
         (["integration", "AC1"], &[], "32 hexadecimal digits"),
-        (["integration", "ACffffffffffffffffffffffffffffffff"], &[], "not the account that is configured"),
+        (
+            ["integration", "ACffffffffffffffffffffffffffffffff"],
+            &[],
+            "neither the account that is configured",
+        ),
         (["lane", "bulk"], &["--for", "soon"], "such as 90s"),
         (["lane", "bulk"], &["--for", "-2h"], "such as 90s"),
         (["lane", "bulk"], &["--until", "tomorrow"], "such as 2026"),

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use facteur_postgres::api_keys::{self, NewKey};
 use facteur_testkit::process::Spawned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,28 +12,31 @@ use tokio::net::TcpStream;
 use crate::system::{System, assert_discreet};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const KEY: &str = "fk_0123456789abcdef";
 
 struct Api {
     address: SocketAddr,
     environment: Vec<(&'static str, String)>,
+    key: String,
 }
 
 impl Api {
     /// An address of its own, and a key that sends for the default tenant.
     async fn new(system: &System) -> Self {
-        system
-            .sql(&format!(
-                "INSERT INTO facteur.api_keys (id, digest, prefix, name, tenant, role, created_by) \
-                 VALUES (gen_random_uuid(), sha256('{KEY}'), 'fk_01234567', 'test', 'default', 'sender', 'test')"
-            ))
-            .await;
+        let new = NewKey {
+            name: "test",
+            tenant: Some("default"),
+            role: "sender",
+            created_by: "test",
+            expires_at: None,
+            request_id: None,
+        };
+        let key = api_keys::create(&system.database(), &new).await.unwrap().key;
         // Free a moment ago; the system hands ports out in turn.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let mut environment = system.environment();
         environment.retain(|(name, _)| *name != "FACTEUR_LISTEN");
         environment.push(("FACTEUR_LISTEN", address.to_string()));
-        Self { address, environment }
+        Self { address, environment, key }
     }
 
     async fn start(&self, command: &str, until: &str) -> Spawned {
@@ -44,8 +48,9 @@ impl Api {
     async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {KEY}\r\n{headers}\
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{headers}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.key,
             body.len()
         );
         stream.write_all(request.as_bytes()).await.unwrap();

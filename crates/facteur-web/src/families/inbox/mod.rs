@@ -75,7 +75,7 @@ pub(crate) enum Source {
     "source": "sms", "phone_number": "+33612345678",
     "message": {"content": "Bonjour Jean", "is_from_client": false}
 }))]
-pub(crate) struct InboxNew {
+pub(crate) struct InboxConversationNew {
     source: Source,
     phone_number: String,
     message: InboxFirst,
@@ -105,7 +105,7 @@ pub(crate) struct InboxReply {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"status": "open", "assignee": "marie"}))]
-pub(crate) struct InboxPatch {
+pub(crate) struct InboxConversationPatch {
     /// `new`, `open`, `waiting_for_us`, `waiting_for_them` or `closed`.
     status: Option<String>,
     /// Who takes care of it; null is nobody.
@@ -142,15 +142,15 @@ pub(crate) async fn list(
 }
 
 /// Sends a first message, and makes the conversation if there is none.
-#[utoipa::path(post, path = "/inbox/conversations", tag = TAG, request_body = InboxNew,
+#[utoipa::path(post, path = "/inbox/conversations", tag = TAG, request_body = InboxConversationNew,
     responses((status = 200, body = Twice<WithMessages>), (status = 422, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn create(
     State(app): State<App>,
     principal: Principal,
     headers: HeaderMap,
-    Json(new): Json<InboxNew>,
+    Json(new): Json<InboxConversationNew>,
 ) -> Result<Json<Twice<WithMessages>>, ApiError> {
-    let InboxNew { source, phone_number, message } = new;
+    let InboxConversationNew { source, phone_number, message } = new;
     if message.is_from_client {
         let sentence = "`message.is_from_client` is false: what clients write comes in through Twilio";
         return Err(ApiError::invalid("invalid_field", sentence).field("message.is_from_client"));
@@ -185,16 +185,16 @@ pub(crate) async fn read(
 /// Changes where a conversation stands and who takes care of it, and marks it as read.
 #[utoipa::path(patch, path = "/inbox/conversations/{id}", tag = TAG,
     params(("id" = Uuid, Path, description = "The conversation's id.", example = "0197c1de-0000-7000-8000-00000000ab01")),
-    request_body = InboxPatch,
+    request_body = InboxConversationPatch,
     responses((status = 200, body = Twice<InboxConversation>), (status = 404, body = inline(ErrorBody<'_>)),
         (status = 422, body = inline(ErrorBody<'_>))))]
 pub(crate) async fn change(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<Uuid>,
-    Json(patch): Json<InboxPatch>,
+    Json(patch): Json<InboxConversationPatch>,
 ) -> Result<Json<Twice<InboxConversation>>, ApiError> {
-    let InboxPatch { status, assignee, is_read } = patch;
+    let InboxConversationPatch { status, assignee, is_read } = patch;
     let patch = ConversationPatch { status, assignee, is_read };
     Ok(Json(Twice::of(conversations::changed(&app, &principal, id, patch).await?.into())))
 }

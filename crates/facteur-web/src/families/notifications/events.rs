@@ -36,7 +36,7 @@ const EVENT_CHARS_MAX: usize = 64;
 /// To whom something happened.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Event {
+pub(crate) struct TicketEvent {
     /// A number, or `whatsapp:` and a number.
     #[schema(example = "+221771234567")]
     recipient: String,
@@ -95,7 +95,7 @@ struct Outgoing {
         ("tenant" = String, Path, description = "A UUID or a slug", example = "default"),
         ("event" = String, Path, description = "What happened", example = "ticket_created")
     ),
-    request_body(content = Event, example = json!({
+    request_body(content = TicketEvent, example = json!({
         "recipient": "+221771234567", "consent": true,
         "context": {"customer_name": "Awa", "ticket_number": "A042", "service_name": "Accueil", "eta_minutes": 15}
     })),
@@ -106,7 +106,7 @@ pub(crate) async fn happened(
     State(app): State<App>,
     Path((tenant, event)): Path<(String, String)>,
     headers: HeaderMap,
-    Json(body): Json<Event>,
+    Json(body): Json<TicketEvent>,
 ) -> Result<Json<Twice<EventAnswer>>, ApiError> {
     let options = Options::of("send_notification_sms", &headers)?;
     let tenant = tenant_of_path(&app, &principal, &tenant).await?;
@@ -173,7 +173,12 @@ async fn number(app: &App, tenant: &Tenant, recipient: &str) -> Result<PhoneNumb
 
 /// Every active template of the event, in one language, over each channel that it is for and that was asked for. A
 /// tenant that has written none for the event says what Facteur's own template of that name says.
-async fn outgoing(app: &App, tenant: &Tenant, event: &str, body: &Event) -> Result<Vec<Outgoing>, ApiError> {
+async fn outgoing(
+    app: &App,
+    tenant: &Tenant,
+    event: &str,
+    body: &TicketEvent,
+) -> Result<Vec<Outgoing>, ApiError> {
     let settings = tenants::get(&app.database, tenant).await?;
     let language = body.language.as_deref().or(settings.language.as_deref()).unwrap_or(DEFAULT_LANGUAGE);
     let rows = book::of_event(&app.database, tenant.as_str(), event).await?;
@@ -200,7 +205,7 @@ async fn outgoing(app: &App, tenant: &Tenant, event: &str, body: &Event) -> Resu
     Ok(outgoing)
 }
 
-fn built_in(event: &str, language: &str, body: &Event, settings: &TenantSettings) -> Vec<Outgoing> {
+fn built_in(event: &str, language: &str, body: &TicketEvent, settings: &TenantSettings) -> Vec<Outgoing> {
     let found = notifications::find(event, language).or_else(|| notifications::find(event, DEFAULT_LANGUAGE));
     let Some(one) = found else { return Vec::new() };
     let outgoing = |channel| {
@@ -213,7 +218,7 @@ fn built_in(event: &str, language: &str, body: &Event, settings: &TenantSettings
 
 /// Over which channels a template goes: its own, if that was asked for; one for any channel over those that were asked
 /// for, or else the recipient's.
-fn channels(own: Option<&str>, body: &Event) -> Vec<Channel> {
+fn channels(own: Option<&str>, body: &TicketEvent) -> Vec<Channel> {
     const ALL: [Channel; 3] = [Channel::Sms, Channel::Mms, Channel::Whatsapp];
     let is_asked = |channel: &Channel| match &body.channels {
         Some(asked) => asked.iter().any(|asked| asked.channel() == *channel),

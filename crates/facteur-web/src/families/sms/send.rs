@@ -45,7 +45,7 @@ pub(crate) struct SendSms {
 /// A notification.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SendNotification {
+pub(crate) struct SendNotificationSms {
     /// The recipient, in any spelling.
     to: String,
     /// One of the notification types.
@@ -128,7 +128,7 @@ pub(crate) async fn send(
     post,
     path = "/api/sms/notification",
     tag = "family: back office",
-    request_body(content = SendNotification, example = json!({
+    request_body(content = SendNotificationSms, example = json!({
         "to": "+33612345678", "type": "appointment_confirmed",
         "data": {"name": "Jean Dupont", "date": "jeudi 15 janvier 2026", "time": "14:30"}
     })),
@@ -143,7 +143,7 @@ pub(crate) async fn notification(
     principal: Principal,
     State(app): State<App>,
     headers: HeaderMap,
-    Json(body): Json<SendNotification>,
+    Json(body): Json<SendNotificationSms>,
 ) -> Result<Json<Twice<SentSms>>, ApiError> {
     if !notifications::names().any(|name| name == body.kind) {
         let known: Vec<&str> = notifications::names().collect();

@@ -24,7 +24,7 @@ const UNSAID: &str = "no reason was given";
 /// Why, and until when.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PauseRequest {
+pub(crate) struct BulkPauseRequest {
     /// Why, for whoever wonders: up to 500 characters.
     reason: Option<String>,
     /// Ends by itself at this instant (RFC 3339).
@@ -67,17 +67,17 @@ pub(crate) struct ActedView {
     path = "/v1/bulks/{id}/pause",
     tag = "bulks",
     params(("id" = Uuid, Path, description = "The bulk's id", example = "0197c1de-0000-7000-8000-00000000fe13")),
-    request_body(content = Option<PauseRequest>, example = json!({"reason": "the text is being checked"})),
+    request_body(content = Option<BulkPauseRequest>, example = json!({"reason": "the text is being checked"})),
     responses((status = 200, body = BulkView), (status = 409, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn pause(
     State(app): State<App>,
     principal: Principal,
     Path(id): Path<String>,
-    body: Option<Json<PauseRequest>>,
+    body: Option<Json<BulkPauseRequest>>,
 ) -> Result<Json<BulkView>, ApiError> {
     let id = seen(&app, &principal, parse(&id)?).await?;
-    let PauseRequest { reason, until } = body.map(|Json(body)| body).unwrap_or_default();
+    let BulkPauseRequest { reason, until } = body.map(|Json(body)| body).unwrap_or_default();
     let end = until.as_deref().map(|text| {
         let at = text.parse::<Timestamp>().map(PauseEnd::At);
         at.map_err(|_| ApiError::invalid("invalid_field", "`until` is no RFC 3339 instant").field("until"))
