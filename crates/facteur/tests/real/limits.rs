@@ -100,9 +100,13 @@ async fn postgres_away_for_a_while_delays_the_line_and_loses_nothing_of_it() {
     system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 20).await;
     system.database_proxy.cut().await;
     system.database_proxy.heal().await;
-    // What was pulled when the connections broke is woken by the sweep, a minute later as far as the database can tell.
-    system.sql("UPDATE facteur.jobs SET due_at = clock_timestamp() WHERE status = 'waiting' AND waits_for IS NULL").await;
-    system.wait_until_final(200).await;
+    // What was pulled when the connections broke, perhaps a moment after, is woken by the sweep a minute later. Here each
+    // look makes due what was pulled five seconds ago and is still not claimed.
+    let woken = "WITH woken AS (UPDATE facteur.jobs SET due_at = clock_timestamp() \
+                     WHERE status = 'waiting' AND waits_for IS NULL AND due_at > clock_timestamp() \
+                     AND due_at < clock_timestamp() + interval '55 seconds') \
+                 SELECT count(*) FROM facteur.jobs WHERE status = 'sent'";
+    system.wait_until(woken, 200).await;
     assert_eq!(system.jobs("status = 'sent'").await, 200);
     system.assert_nothing_doubled();
 }
