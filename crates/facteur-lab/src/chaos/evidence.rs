@@ -29,8 +29,8 @@ pub(super) struct Evidence {
     pub(super) stats: Stats,
     /// What is left in each queue.
     pub(super) queues: BTreeMap<String, u32>,
-    /// What is left in the outbox.
-    pub(super) outbox: i64,
+    /// Publications of jobs that are left in the outbox.
+    pub(super) unpublished: i64,
     /// What was done.
     pub(super) chronicle: Chronicle,
 }
@@ -130,7 +130,7 @@ pub(super) async fn gather(
         let id: Option<String> = row.try_get(0)?;
         letters.push(LetterFacts { id: id.and_then(|id| Uuid::parse_str(&id).ok()), code: row.try_get(1)? });
     }
-    let (_, outbox) = sql::unrest(&client).await?;
+    let unpublished = sql::unpublished(&client).await?;
     let queues = sql::queues(system).await?.into_iter().map(|(name, (messages, _))| (name, messages));
     Ok(Evidence {
         published,
@@ -139,7 +139,7 @@ pub(super) async fn gather(
         accepted: accepted(system).await?,
         stats: system.control.stats().await?,
         queues: queues.collect(),
-        outbox,
+        unpublished,
         chronicle,
     })
 }

@@ -60,6 +60,16 @@ pub(super) async fn unrest(client: &Client) -> Result<(i64, i64)> {
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
+/// Publications of jobs that are still to be made. Events don't count: a callback that comes late, when everybody has
+/// been told to stop, leaves one to the next worker.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn unpublished(client: &Client) -> Result<i64> {
+    let question = "SELECT count(*) FROM facteur.outbox WHERE exchange = 'jobs'";
+    Ok(client.query_one(question, &[]).await?.try_get(0)?)
+}
+
 /// Lets time pass, as far as the database can tell: waits after throttles and outages, the leases of workers that
 /// were killed before the calm, breakers and searches for evidence are due now.
 ///

@@ -291,13 +291,13 @@ fn failures(case: &Case<'_>) -> Vec<Complaint> {
 
 /// Nothing is left in a queue or the outbox, and every process ended as it was asked to.
 fn leftovers(case: &Case<'_>) -> Vec<Complaint> {
-    let Evidence { queues, outbox, chronicle, .. } = case.evidence;
+    let Evidence { queues, unpublished, chronicle, .. } = case.evidence;
     let complaint = |sentence: String| Complaint { rule: "leftovers", sentence, ids: vec![] };
     let full = queues.iter().filter(|(_, count)| **count > 0);
     let mut complaints: Vec<_> =
         full.map(|(name, count)| complaint(format!("{count} envelopes are left in {name}"))).collect();
-    if *outbox > 0 {
-        complaints.push(complaint(format!("{outbox} publications are left in the outbox")));
+    if *unpublished > 0 {
+        complaints.push(complaint(format!("{unpublished} publications of jobs are left in the outbox")));
     }
     complaints.extend(chronicle.misbehaved.iter().cloned().map(complaint));
     complaints

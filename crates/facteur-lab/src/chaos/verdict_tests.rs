@@ -186,7 +186,7 @@ fn a_wait_that_counted_as_a_failure_is_told() {
 
 #[test]
 fn what_is_left_over_is_told() {
-    assert_eq!(broken(|evidence| evidence.outbox = 1), ["leftovers"]);
+    assert_eq!(broken(|evidence| evidence.unpublished = 1), ["leftovers"]);
     assert_eq!(broken(|evidence| evidence.queues.extend([("jobs.bulk".to_owned(), 1)])), ["leftovers"]);
     assert_eq!(broken(|evidence| evidence.chronicle.misbehaved.push("it died".to_owned())), ["leftovers"]);
 }
