@@ -40,6 +40,7 @@ pub mod senders;
 mod settle;
 mod slots;
 mod store;
+mod stored;
 pub mod suppressions;
 mod sweep;
 pub mod tail;

@@ -11,10 +11,8 @@ use facteur_core::gate::BULK_CANCELED;
 use facteur_core::hold::{Fuse, Hold};
 use facteur_core::ids::JobId;
 use facteur_core::lane::Lane;
-use facteur_core::ledger::Stored;
 use facteur_core::phone::PhoneNumber;
 use facteur_core::reason::ReasonCode;
-use facteur_core::sender::Sender;
 use facteur_core::status::Status;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -34,8 +32,6 @@ const JOB: &str = "SELECT j.id, j.tenant, j.lane, j.status, j.reason, j.sentence
          m.id IS NOT NULL AS has_message, m.category, m.channel, m.recipient, m.sender, m.segments, m.bulk_id, \
          m.enqueued_at, m.expires_at \
      FROM facteur.jobs j LEFT JOIN facteur.messages m USING (id) WHERE j.id = $1";
-
-const STORED: &str = "SELECT sender, text FROM facteur.messages WHERE id = $1";
 
 const ATTEMPTS: &str = "SELECT number, started_at, duration_ms, outcome, code, http_status, sid, twilio_status, cause, \
          next_status, reason \
@@ -197,16 +193,6 @@ pub async fn story(database: &Database, id: JobId) -> Result<Option<Story>, Batc
         story.breaker = breakers::find(database, fuse).await?.map(|breaker| (fuse.clone(), breaker));
     }
     Ok(Some(story))
-}
-
-/// What an earlier turn of a job settled: sender and rendered text.
-pub(crate) async fn stored(client: &Client, id: JobId) -> Result<Option<Stored>, BatchFailure> {
-    let statement = client.prepare_cached(STORED).await.map_err(classify)?;
-    let row = client.query_opt(&statement, &[&id.0]).await.map_err(classify)?;
-    Ok(row.map(|row| {
-        let sender = row.get::<_, Option<&str>>("sender");
-        Stored { sender: sender.and_then(|sender| Sender::parse(sender).ok()), text: row.get("text") }
-    }))
 }
 
 /// A job that could not be read has no row: its open letter is all that is known of it.

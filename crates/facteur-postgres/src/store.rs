@@ -15,11 +15,11 @@ use facteur_core::sender::Sender;
 use crate::batch_error::BatchFailure;
 use crate::batcher::{Batcher, BatcherConfig, SubmitError};
 use crate::claim::{self, ClaimOperation};
-use crate::messages;
 use crate::pool::Database;
 use crate::record::RecordOperation;
 use crate::settle::SettleOperation;
 use crate::slots;
+use crate::stored::StoredOperation;
 use crate::windows;
 
 /// A statement that takes longer is repeated; its effects are the same.
@@ -32,6 +32,7 @@ pub struct Store {
     claims: Batcher<ClaimOperation>,
     records: Batcher<RecordOperation>,
     settlements: Batcher<SettleOperation>,
+    stored: Batcher<StoredOperation>,
 }
 
 impl Store {
@@ -47,6 +48,7 @@ impl Store {
             claims: Batcher::start(ClaimOperation { database: database.clone() }, config()),
             records: Batcher::start(RecordOperation { database: database.clone() }, config()),
             settlements: Batcher::start(SettleOperation { database: database.clone() }, config()),
+            stored: Batcher::start(StoredOperation { database: database.clone() }, config()),
             database,
         }
     }
@@ -57,6 +59,7 @@ impl Store {
         self.claims.shutdown().await;
         self.records.shutdown().await;
         self.settlements.shutdown().await;
+        self.stored.shutdown().await;
     }
 
     /// Claims the next attempt of a job. Waits as long as the database is away.
@@ -125,12 +128,11 @@ impl Store {
         windows::last_inbound(&self.database, sender, contact).await
     }
 
-    /// What an earlier turn of a job settled.
+    /// What an earlier turn of a job settled. Waits as long as the database is away.
     ///
     /// # Errors
-    /// The database's, classified.
-    pub async fn stored(&self, id: JobId) -> Result<Option<Stored>, BatchFailure> {
-        let client = self.database.client().await?;
-        messages::stored(&client, id).await
+    /// As [`Store::claim`].
+    pub async fn stored(&self, id: JobId) -> Result<Option<Stored>, SubmitError> {
+        self.stored.submit(id).await
     }
 }

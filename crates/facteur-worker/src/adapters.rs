@@ -61,8 +61,12 @@ pub(crate) struct LanePorts {
 }
 
 impl LanePorts {
-    async fn stored(&self, id: JobId) -> Result<Option<Stored>, PortError> {
-        wait_out(&self.closing, || self.store.stored(id)).await
+    /// What earlier turns settled; an accepted job and one that waited have such turns.
+    async fn stored(&self, id: JobId, turn: Turn) -> Result<Stored, PortError> {
+        if turn == Turn::default() {
+            return Ok(Stored::default());
+        }
+        self.store.stored(id).await.map(Option::unwrap_or_default).map_err(port_error)
     }
 
     /// When the recipient last wrote to the sender: WhatsApp takes free text only for a while after that.
@@ -85,8 +89,7 @@ impl Ports for LanePorts {
     }
 
     async fn facts(&self, job: &Job, turn: Turn) -> Result<Facts, PortError> {
-        let stored = if turn == Turn::default() { None } else { Box::pin(self.stored(job.id)).await? }
-            .unwrap_or_default();
+        let stored = Box::pin(self.stored(job.id, turn)).await?;
         let named = stored.sender.as_ref().or(job.sender.as_ref());
         let asked = Asked { tenant: &job.tenant, recipient: &job.recipient, named };
         let Way { sender, via } = self.directory.way(asked, &self.home).await;

@@ -105,9 +105,9 @@ impl Pump {
                 () = sleep_until(next), if pulling < PULLS_MAX => {
                     let Some((sender, lanes)) = lines.take_due(Instant::now()) else { continue };
                     pulling += 1;
-                    let pump = Arc::clone(&pump);
+                    let (pump, stopping) = (Arc::clone(&pump), stopping.clone());
                     tasks.spawn(async move {
-                        let after = pump.pull(&sender, &lanes).await;
+                        let after = pump.pull(&sender, &lanes, &stopping).await;
                         Done::Pulled(sender, after)
                     });
                 }
@@ -116,9 +116,10 @@ impl Pump {
         while tasks.join_next().await.is_some() {}
     }
 
-    async fn pull(&self, sender: &Sender, lanes: &BTreeSet<Lane>) -> After {
+    async fn pull(&self, sender: &Sender, lanes: &BTreeSet<Lane>, stopping: &CancellationToken) -> After {
         let again_in = |exhausted, wait| After { exhausted, again_at: Instant::now() + wait };
-        if self.is_held(sender).await {
+        // The directory answers nobody before its first load, which may never come.
+        if stopping.run_until_cancelled(self.is_held(sender)).await != Some(false) {
             return again_in(Vec::new(), HELD_PAUSE);
         }
         let rate = self.directory.rate_of(sender.as_str()).await.or(self.default_rate);

@@ -2,6 +2,7 @@ use facteur_core::breaker::State;
 use facteur_core::hold::Fuse;
 use facteur_postgres::{Database, PostgresConfig, connect, migrate};
 use facteur_testkit::TestDatabase;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -61,7 +62,7 @@ impl Ground {
     /// How many messages a pull hands to the lane, and how many have left the line.
     async fn pull(&mut self) -> (usize, i64) {
         let sender = Sender::parse(SENDER).unwrap();
-        let after = self.pump.pull(&sender, &BTreeSet::from([Lane::Bulk])).await;
+        let after = self.pump.pull(&sender, &BTreeSet::from([Lane::Bulk]), &CancellationToken::new()).await;
         assert!(after.again_at > Instant::now());
         let out = "SELECT count(*) FROM facteur.jobs WHERE waits_for IS NULL";
         let out = self.database.client().await.unwrap().query_one(out, &[]).await.unwrap().get(0);
@@ -94,4 +95,15 @@ async fn a_line_behind_an_open_breaker_is_left_alone_until_trials_may_pass() {
 async fn a_pause_of_another_sender_holds_nobody_else() {
     let pause = "INSERT INTO facteur.pauses (scope, key, reason, actor) VALUES ('sender', '+15005550009', 'fire', 'anna')";
     assert_eq!(ground(pause).await.pull().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_pull_that_is_stopped_before_the_directory_is_loaded_ends() {
+    let Ground { mut pump, database, .. } = ground("").await;
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    pump.directory = Directory::start(database, stopped.clone());
+    let (sender, lanes) = (Sender::parse(SENDER).unwrap(), BTreeSet::from([Lane::Bulk]));
+    let pulled = timeout(Duration::from_secs(30), pump.pull(&sender, &lanes, &stopped)).await;
+    assert_eq!(pulled.unwrap().exhausted, []);
 }

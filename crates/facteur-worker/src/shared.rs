@@ -26,10 +26,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: &WorkerParts, stopping: CancellationToken) -> Self {
+    /// What lives ask on their way to the end is renewed until `closing` is cancelled.
+    pub(crate) fn new(parts: &WorkerParts, closing: CancellationToken) -> Self {
         let permits = Lane::ALL.map(|lane| u32::from(parts.permits.of(lane).max(1)));
         let (database, keyring) = (parts.database.clone(), Arc::clone(&parts.keyring));
-        let directory = Directory::start_with_keys(database, keyring, stopping);
+        let directory = Directory::start_with_keys(database, keyring, closing);
         Self {
             accounts: Accounts::new(parts.twilio.clone(), directory.clone()),
             home: Arc::new(parts.home.clone()),

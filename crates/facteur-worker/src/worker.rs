@@ -169,7 +169,7 @@ impl Worker {
             stopping,
             closing,
         };
-        let shared = Shared::new(&parts, worker.stopping.clone());
+        let shared = Shared::new(&parts, worker.closing.clone());
         let mut pump = Pump {
             rate_lines: RateLines::new(parts.database.clone()),
             directory: shared.directory.clone(),

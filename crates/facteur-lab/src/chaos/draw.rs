@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{Link, Operation, Plan, Step, Weather, Who};
+use super::plan::{Link, Operation, Plan, Step, Weather, Who, uncertain_grace_s};
 use super::traffic::{LIMITED, LIMITED_TOO};
 use crate::dice::Dice;
 
@@ -46,7 +46,17 @@ pub(super) fn draw(wish: &Wish) -> Plan {
         steps.sort_by_key(|step| step.at_ms);
     }
     let Wish { seed, storm_ms, workers, jobs_per_s, weather, .. } = *wish;
-    Plan { why: String::new(), seed, storm_ms, workers, jobs_per_s, weather, steps }
+    Plan {
+        why: String::new(),
+        seed,
+        storm_ms,
+        workers,
+        jobs_per_s,
+        uncertain_grace_s: uncertain_grace_s(),
+        held_max: None,
+        weather,
+        steps,
+    }
 }
 
 fn indices(workers: usize) -> Vec<usize> {

@@ -29,8 +29,6 @@ use plan::{Plan, Weather};
 
 /// Whether `facteur web` takes callbacks; without it, no message asks for any.
 const WITH_WEB: bool = true;
-/// How long evidence is looked for; much longer outside of a laboratory.
-const UNCERTAIN_GRACE_S: &str = "5";
 /// Kept plans, each for a bug that it found.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plans");
 

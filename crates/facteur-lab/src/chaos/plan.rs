@@ -18,11 +18,22 @@ pub(super) struct Plan {
     pub(super) workers: usize,
     /// Jobs published in a second, bursts aside.
     pub(super) jobs_per_s: u64,
+    /// How long evidence about uncertain messages is looked for, in seconds.
+    #[serde(default = "uncertain_grace_s")]
+    pub(super) uncertain_grace_s: u32,
+    /// Messages that may be held at the end because nobody knows whether Twilio took them; unset: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) held_max: Option<usize>,
     /// What is wrong all the time.
     #[serde(default)]
     pub(super) weather: Weather,
     /// What goes wrong, in the order of time.
     pub(super) steps: Vec<Step>,
+}
+
+/// Much less than outside of a laboratory.
+pub(super) fn uncertain_grace_s() -> u32 {
+    5
 }
 
 /// What is wrong with Twilio all the time. Lost replies end with the storm; the rest stays.

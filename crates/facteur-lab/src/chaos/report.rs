@@ -113,6 +113,13 @@ impl Report {
         self.complaints.push(Told { rule, sentence, ids: ids.iter().take(IDS_MAX).copied().collect() });
     }
 
+    /// More messages are held than the plan allows.
+    pub(super) fn complain_of_held(&mut self, most: usize) {
+        if self.held > most {
+            self.complain("held", format!("{} messages are held; {most} may be", self.held), &[]);
+        }
+    }
+
     /// What helps to understand what was broken.
     pub(super) fn tell(&mut self, stories: Vec<String>, plan: &Plan) {
         self.stories = stories;

@@ -137,6 +137,9 @@ impl Report {
         if !is_at_rest {
             report.complain("rest", format!("not everything came to rest within {} s", calm.as_secs()), &[]);
         }
+        if let Some(most) = plan.held_max {
+            report.complain_of_held(most);
+        }
         for complaint in complaints {
             report.complain(complaint.rule, complaint.sentence, &complaint.ids);
         }

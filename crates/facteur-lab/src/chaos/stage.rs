@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::plan::{Link, Operation, Plan, Weather, Who};
 use super::producer::Producer;
 use super::traffic::{OPTED_OUT, RATES, Stream};
-use super::{UNCERTAIN_GRACE_S, WITH_WEB, sql};
+use super::{WITH_WEB, sql};
 use crate::clock::{self, Micros};
 use crate::program::{Program, STOP_MAX};
 use crate::say;
@@ -74,7 +74,7 @@ impl Stage {
         let web = if WITH_WEB { Some(web(&system).await?) } else { None };
         if let Some((_, public_url)) = &web {
             common.push(("FACTEUR_PUBLIC_URL", public_url.clone()));
-            common.push(("FACTEUR_UNCERTAIN_GRACE_S", UNCERTAIN_GRACE_S.to_owned()));
+            common.push(("FACTEUR_UNCERTAIN_GRACE_S", plan.uncertain_grace_s.to_string()));
         }
         let mut workers = Vec::new();
         for number in 0..plan.workers {
