@@ -129,6 +129,15 @@ impl Program {
         Ok(())
     }
 
+    /// What it has written so far, and whoever else has since it began writes to the same log.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub fn output(&self) -> Result<String> {
+        let log = fs::read(&self.log)?;
+        Ok(String::from_utf8_lossy(log.get(self.log_from..).unwrap_or_default()).into_owned())
+    }
+
     /// Waits for a line of its log that begins so, and gives the rest of that line.
     ///
     /// # Errors
@@ -136,8 +145,7 @@ impl Program {
     pub async fn line(&mut self, beginning: &str, patience: Duration) -> Result<String> {
         let looking = async {
             loop {
-                let log = fs::read(&self.log)?;
-                let output = String::from_utf8_lossy(log.get(self.log_from..).unwrap_or_default());
+                let output = self.output()?;
                 if let Some(line) = output.lines().find_map(|line| line.strip_prefix(beginning)) {
                     return Ok(line.to_owned());
                 }

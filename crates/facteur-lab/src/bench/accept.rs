@@ -24,8 +24,7 @@ pub(super) async fn measure(options: &Options) -> Result<Value> {
     let count = options.scaled(60_000);
     let mut stage = Stage::set(options.concurrency).await?;
     stage.start_web().await?;
-    let (address, key) = (stage.web_address()?, format!("fk_{}", Uuid::new_v4().simple()));
-    stage.create_key(&key).await?;
+    let (address, key) = (stage.web_address()?, stage.create_key().await?);
     let load = |count, pace| Load { address: address.clone(), key: key.clone(), count, pace };
 
     say::progress("warming up");
@@ -142,14 +141,14 @@ fn is_whole(answer: &[u8]) -> bool {
 
 impl Stage {
     /// Where the web process listens.
-    fn web_address(&self) -> Result<String> {
+    pub(super) fn web_address(&self) -> Result<String> {
         self.variable("FACTEUR_LISTEN").context("the web process has no address")
     }
 
-    async fn create_key(&self, key: &str) -> Result<()> {
-        let order = "INSERT INTO facteur.api_keys (id, digest, prefix, name, tenant, role, created_by) \
-                     VALUES (gen_random_uuid(), sha256(convert_to($1, 'UTF8')), left($1, 11), 'bench', 'default', 'sender', 'bench')";
-        self.sql.execute(order, &[&key]).await?;
-        Ok(())
+    /// A new key of a sender.
+    pub(super) async fn create_key(&self) -> Result<String> {
+        let made = self.system.facteur(&["keys", "create", "--role", "sender", "--json"]).await?;
+        let made: Value = serde_json::from_str(&made)?;
+        Ok(made["key"].as_str().context("`keys create` printed no key")?.to_owned())
     }
 }

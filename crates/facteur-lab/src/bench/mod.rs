@@ -15,6 +15,7 @@ mod producer;
 mod report;
 mod stage;
 mod throughput;
+mod upload;
 mod usage;
 
 use anyhow::{Result, bail};
@@ -36,6 +37,8 @@ pub enum Part {
     Callbacks,
     /// Messages that are handed in over HTTP, without workers and with one that drains.
     Accept,
+    /// Bulks that are handed in over HTTP, up to 100,000 recipients in one request.
+    Upload,
     /// Single messages on an idle system.
     Idle,
     /// Urgent messages in front of which a bulk waits.
@@ -119,6 +122,7 @@ impl Part {
             Self::Throughput => throughput::measure(options).await,
             Self::Callbacks => throughput::measure_with_callbacks(options).await,
             Self::Accept => accept::measure(options).await,
+            Self::Upload => upload::measure(options).await,
             Self::Idle => latency::measure_idle(options).await,
             Self::Urgent => latency::measure_urgent(options).await,
             Self::Limit => limits::measure(options).await,

@@ -23,6 +23,8 @@ use crate::system::{Links, System, free_port, proxy};
 const CALM_RATE: f64 = 100.0;
 /// A process that is asked to end before it has taken its signals in hand just ends.
 const BIRTH_MAX: Duration = Duration::from_secs(15);
+/// What a process says whose port is not free.
+const PORT_TAKEN: &str = "is in use by another process";
 
 /// What was done, and what else the verdict must know.
 #[derive(Debug, Clone, Default)]
@@ -131,7 +133,7 @@ impl Stage {
         producer: &Producer,
         seed: u64,
     ) -> Result<()> {
-        self.look();
+        self.look()?;
         *self.chronicle.operations.entry(operation.name()).or_default() += 1;
         if let Some(for_ms) = holds_up(operation) {
             let now = clock::now();
@@ -162,7 +164,7 @@ impl Stage {
     /// # Errors
     /// If our own means fail.
     pub(super) async fn undo(&mut self, operation: &Operation) -> Result<()> {
-        self.look();
+        self.look()?;
         match operation {
             Operation::Kill { who, .. } | Operation::Terminate { who, .. } => {
                 let Self { system, workers, web, .. } = self;
@@ -190,7 +192,7 @@ impl Stage {
     /// # Errors
     /// If our own means fail.
     pub(super) async fn calm(&mut self, weather_of: Weather) -> Result<()> {
-        self.look();
+        self.look()?;
         for actor in self.actors() {
             actor.signal(Signal::CONT);
             for link in [Link::Broker, Link::Database, Link::Twilio] {
@@ -221,7 +223,7 @@ impl Stage {
     /// # Errors
     /// If our own means fail.
     pub(super) async fn stop(&mut self) -> Result<()> {
-        self.look();
+        self.look()?;
         for actor in self.actors() {
             actor.terminate()?;
         }
@@ -242,17 +244,22 @@ impl Stage {
         Ok(())
     }
 
-    /// Tells of processes that ended by themselves.
-    fn look(&mut self) {
-        let mut misbehaved = Vec::new();
-        for actor in self.workers.iter_mut().chain(self.web.as_mut()) {
-            let ended = actor.running.as_mut().and_then(|(program, _)| program.ended().ok().flatten());
-            if let Some(status) = ended {
-                misbehaved.push(format!("{}: ended by itself with {status}", actor.name));
-                actor.running = None;
+    /// Tells of processes that ended by themselves. Who found the port of its predecessor still taken is started again,
+    /// as a supervisor does.
+    fn look(&mut self) -> Result<()> {
+        let Self { system, workers, web, chronicle, .. } = self;
+        for actor in workers.iter_mut().chain(web.as_mut()) {
+            let Some((program, _)) = &mut actor.running else { continue };
+            let Some(status) = program.ended()? else { continue };
+            let is_crowded_out = program.output()?.contains(PORT_TAKEN) && !actor.leaving.is_empty();
+            actor.running = None;
+            if is_crowded_out {
+                actor.start(system)?;
+            } else {
+                chronicle.misbehaved.push(format!("{}: ended by itself with {status}", actor.name));
             }
         }
-        self.chronicle.misbehaved.extend(misbehaved);
+        Ok(())
     }
 
     /// The simulator's faults: those of the weather, and before them those of an operation.
