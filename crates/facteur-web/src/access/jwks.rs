@@ -2,7 +2,7 @@
 //! that is not there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use facteur_twilio::PublicDocument;
@@ -29,19 +29,28 @@ pub enum JwksSource {
 
 pub(super) struct Jwks {
     source: JwksSource,
-    state: Mutex<State>,
+    known: Arc<RwLock<Known>>,
+    /// When the set was last asked for. Whoever asks holds it: the others wait, and share the answer.
+    tried_at: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Default)]
-struct State {
+struct Known {
     set: Option<Arc<JwkSet>>,
     fetched_at: Option<Instant>,
-    tried_at: Option<Instant>,
+}
+
+impl Known {
+    /// The set, if it is not old and has such a key.
+    fn fresh_with(&self, id: &str, now: Instant) -> Option<Arc<JwkSet>> {
+        let is_fresh = self.fetched_at.is_some_and(|at| now.duration_since(at) < KEPT_FOR);
+        self.set.as_ref().filter(|set| is_fresh && set.find(id).is_some()).cloned()
+    }
 }
 
 impl Jwks {
     pub(super) fn new(source: JwksSource) -> Self {
-        Self { source, state: Mutex::default() }
+        Self { source, known: Arc::default(), tried_at: Arc::default() }
     }
 
     /// The key of this id for that algorithm; `None` if the issuer has none, or can't be asked.
@@ -51,41 +60,57 @@ impl Jwks {
         is_for(key, algorithm).then(|| DecodingKey::from_jwk(key).ok()).flatten()
     }
 
-    /// The set, fetched again if it is old or has no such key. Requests that wait for it share one fetch.
+    /// The set, fetched again if it is old or has no such key. Requests that wait for it share one fetch; a key that is
+    /// known waits for none that somebody else made necessary.
     async fn set_with(&self, id: &str, now: Instant) -> Option<Arc<JwkSet>> {
-        let mut state = self.state.lock().await;
-        let is_fresh = state.fetched_at.is_some_and(|at| now.duration_since(at) < KEPT_FOR);
-        let has_key = state.set.as_ref().is_some_and(|set| set.find(id).is_some());
-        let may_try = state.tried_at.is_none_or(|at| now.duration_since(at) >= FETCH_EVERY);
-        if (is_fresh && has_key) || !may_try {
-            return state.set.clone();
+        let fresh = || read(&self.known).fresh_with(id, now);
+        if let Some(set) = fresh() {
+            return Some(set);
         }
-        state.tried_at = Some(now);
-        match self.fetch().await {
-            Ok(set) => (state.set, state.fetched_at) = (Some(Arc::new(set)), Some(now)),
-            Err(why) => {
-                tracing::warn!(
-                    why,
-                    "the keys of the issuer of tokens can't be read: those known stay in use"
-                );
-            }
+        let mut tried_at = Arc::clone(&self.tried_at).lock_owned().await;
+        if let Some(set) = fresh() {
+            return Some(set);
         }
-        state.set.clone()
-    }
-
-    async fn fetch(&self) -> Result<JwkSet, String> {
-        let bytes = match &self.source {
-            JwksSource::Published(document) => document.read().await?,
-            JwksSource::File(path) => {
-                let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
-                if size > BYTES_MAX {
-                    return Err(format!("the file has more than {BYTES_MAX} bytes"));
+        if tried_at.is_none_or(|at| now.duration_since(at) >= FETCH_EVERY) {
+            *tried_at = Some(now);
+            let (source, known) = (self.source.clone(), Arc::clone(&self.known));
+            // Whoever goes away does not end it: the next one may not ask for a minute.
+            let fetching = tokio::spawn(async move {
+                let _others_wait = tried_at;
+                match fetch(&source).await {
+                    Ok(set) => {
+                        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+                        *known = Known { set: Some(Arc::new(set)), fetched_at: Some(now) };
+                    }
+                    Err(why) => tracing::warn!(
+                        why,
+                        "the keys of the issuer of tokens can't be read: those known stay in use"
+                    ),
                 }
-                tokio::fs::read(path).await.map_err(|error| error.to_string())?
-            }
-        };
-        serde_json::from_slice(&bytes).map_err(|_| "it is no JSON Web Key Set".to_owned())
+            });
+            // It ends early only with the process.
+            let _ = fetching.await;
+        }
+        read(&self.known).set.clone()
     }
+}
+
+fn read(known: &RwLock<Known>) -> std::sync::RwLockReadGuard<'_, Known> {
+    known.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn fetch(source: &JwksSource) -> Result<JwkSet, String> {
+    let bytes = match source {
+        JwksSource::Published(document) => document.read().await?,
+        JwksSource::File(path) => {
+            let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+            if size > BYTES_MAX {
+                return Err(format!("the file has more than {BYTES_MAX} bytes"));
+            }
+            tokio::fs::read(path).await.map_err(|error| error.to_string())?
+        }
+    };
+    serde_json::from_slice(&bytes).map_err(|_| "it is no JSON Web Key Set".to_owned())
 }
 
 /// Whether a key may verify this algorithm: its type, its curve and whatever it says of itself agree.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use super::super::lines::{CHUNK_LINES_MAX, Piece};
+use std::io;
+
 use super::*;
 
 /// An endless array of recipients, of which the lines that were read are counted.
