@@ -132,6 +132,9 @@ fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     /// A point of the curve is not needed to find a key, only to use it.
@@ -160,5 +163,51 @@ mod tests {
         assert!(!has("b", 1_060).await, "an old set is read again");
         assert!(has("c", 1_060).await);
         std::fs::remove_file(path).unwrap();
+    }
+
+    /// Takes one request, and returns the stream to answer it on.
+    async fn asked(listener: &TcpListener) -> TcpStream {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        }
+        stream
+    }
+
+    async fn answer(mut stream: TcpStream, body: &str) {
+        let length = body.len();
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_ends_no_fetch_and_who_names_an_unknown_key_holds_up_no_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap()).parse().unwrap();
+        let jwks = Jwks::new(JwksSource::Published(PublicDocument::new(url).unwrap()));
+        let begin = Instant::now();
+        let at = |s| begin + Duration::from_secs(s);
+        let key = |id, s| jwks.key(id, Algorithm::ES256, at(s));
+        // A stranger asks, and is gone before the issuer answers.
+        let stream = {
+            let mut stranger = Box::pin(key("nobody", 0));
+            tokio::select! {
+                _ = &mut stranger => panic!("the issuer has not answered"),
+                stream = asked(&listener) => stream,
+            }
+        };
+        let keys = set(&["a"]);
+        let (found, ()) = tokio::join!(key("a", 1), answer(stream, &keys));
+        assert!(found.is_some(), "within the minute in which nobody asks again");
+        // While the issuer is asked for a key that nobody has, those known are known.
+        let mut stranger = Box::pin(key("nobody", 61));
+        let stream = tokio::select! {
+            _ = &mut stranger => panic!("the issuer has not answered"),
+            stream = asked(&listener) => stream,
+        };
+        assert!(key("a", 61).await.is_some());
+        answer(stream, &keys).await;
+        assert!(stranger.await.is_none());
     }
 }

@@ -21,7 +21,13 @@ mod inbound;
 #[cfg(test)]
 mod integrations;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod listeners;
+#[cfg(test)]
+mod nonsense;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
