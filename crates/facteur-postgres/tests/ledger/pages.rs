@@ -84,7 +84,7 @@ async fn a_number_and_a_state_are_conditions_of_an_index() {
     assert!(prepared >= 2, "only {prepared} statements were looked at");
     assert!(found.is_empty(), "{}", found.join("\n\n"));
     let client = database.client().await.unwrap();
-    let query = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%number = $2%'";
+    let query = "SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT c.*%number = $2%'";
     let name: String = client.query_one(query, &[]).await.unwrap().get(0);
     let plan = client.query(&format!("EXPLAIN EXECUTE {name}('t', 'n', NULL, NULL, 1)"), &[]).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();

@@ -33,6 +33,8 @@ mod operations;
 #[cfg(test)]
 mod queue_management;
 #[cfg(test)]
+mod repeated;
+#[cfg(test)]
 mod sending;
 #[cfg(test)]
 mod server;
