@@ -44,6 +44,11 @@ pub fn classify(error: tokio_postgres::Error) -> BatchFailure {
     };
     let code = answer.code().code();
     let class = code.get(..2).unwrap_or_default();
+    // What somebody may have asked for is told in words of theirs.
+    if code == "22008" {
+        let sentence = "an instant lies outside of what can be stored: the years -4713 to 294276";
+        return BatchFailure::Data(sentence.to_owned());
+    }
     if matches!(class, "21" | "22" | "23" | "54") {
         let named =
             |kind: &str, name: Option<&str>| name.map(|name| format!(", {kind} {name}")).unwrap_or_default();

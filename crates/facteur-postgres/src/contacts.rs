@@ -29,12 +29,17 @@ macro_rules! contact {
 const LIST: &str = concat!(
     contact!(
         "SELECT id, tenant, number, name, first_seen_at, last_seen_at FROM facteur.contacts \
-         WHERE tenant = $1 AND ($2::text IS NULL OR number = $2) \
-           AND (first_seen_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, \
+         WHERE tenant = $1 AND $2::text IS NULL AND (first_seen_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, \
                'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
          ORDER BY first_seen_at DESC, id DESC LIMIT $5"
     ),
     " ORDER BY c.first_seen_at DESC, c.id DESC"
+);
+
+const OF_NUMBER: &str = contact!(
+    "SELECT id, tenant, number, name, first_seen_at, last_seen_at FROM facteur.contacts \
+     WHERE tenant = $1 AND number = $2 AND (first_seen_at, id) < (coalesce($3::timestamptz, 'infinity'), \
+         coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) LIMIT $5"
 );
 
 const FIND: &str = contact!(
@@ -87,7 +92,8 @@ pub async fn list(
 ) -> Result<Vec<Contact>, BatchFailure> {
     let (at, id) = (after.map(|after| after.at), after.map(|after| after.id));
     let client = database.client().await?;
-    let statement = client.prepare_cached(LIST).await.map_err(classify)?;
+    let sql = if number.is_some() { OF_NUMBER } else { LIST };
+    let statement = client.prepare_cached(sql).await.map_err(classify)?;
     let rows = client
         .query(&statement, &[&tenant.as_str(), &number, &at, &id, &limit.min(PAGE_ROWS_MAX)])
         .await

@@ -28,14 +28,25 @@ macro_rules! summary_columns {
 }
 
 /// A page is found by the place of its first letter, so that new letters shift nothing.
-const LIST: &str = concat!(
-    "SELECT ",
-    summary_columns!(),
-    " FROM facteur.dead_letters \
-     WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR code = $2) AND ($3::text IS NULL OR tenant = $3) \
-       AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5)) \
-     ORDER BY created_at DESC, id DESC LIMIT $6"
-);
+macro_rules! list {
+    ($of_state:literal) => {
+        concat!(
+            "SELECT ",
+            summary_columns!(),
+            " FROM facteur.dead_letters \
+             WHERE ",
+            $of_state,
+            " AND ($2::text IS NULL OR code = $2) AND ($3::text IS NULL OR tenant = $3) \
+               AND (created_at, id) < (coalesce($4::timestamptz, 'infinity'), \
+                   coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
+             ORDER BY created_at DESC, id DESC LIMIT $6"
+        )
+    };
+}
+
+const LIST: &str = list!("$1::text IS NULL");
+/// The index leads to the letters of a state only if it is asked for without a choice.
+const LIST_OF_STATE: &str = list!("state = $1");
 
 const SHOW: &str = concat!(
     "SELECT ",
@@ -176,7 +187,8 @@ impl DeadLetters {
         let state = filter.state.map(LetterState::as_str);
         let (at, id) = filter.after.unzip();
         let client = self.database.client().await?;
-        let statement = client.prepare_cached(LIST).await.map_err(classify)?;
+        let sql = if state.is_some() { LIST_OF_STATE } else { LIST };
+        let statement = client.prepare_cached(sql).await.map_err(classify)?;
         let rows = client
             .query(&statement, &[&state, &filter.code, &filter.tenant, &at, &id, &limit])
             .await

@@ -47,8 +47,11 @@ const OF_SID: &str = "SELECT job_id FROM facteur.attempts WHERE sid IS NOT NULL 
 
 const TENANT_OF: &str = "SELECT tenant FROM facteur.jobs WHERE id = $1";
 
-const TENANT_OF_BULK: &str =
-    "SELECT tenant FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $1 LIMIT 1";
+/// A message may name any bulk: whose a bulk is, its own row says. What producers number themselves has no row, and is
+/// somebody's only if all its messages are.
+const TENANT_OF_BULK: &str = "SELECT tenant FROM facteur.bulks WHERE id = $1 \
+     UNION ALL SELECT min(tenant) FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $1 \
+         AND NOT EXISTS (SELECT FROM facteur.bulks WHERE id = $1) HAVING min(tenant) = max(tenant)";
 
 const EVENTS: &str = "SELECT attempt, sid, twilio_status, nullif(code, 0) AS code, source, received_at \
      FROM facteur.status_events WHERE job_id = $1 ORDER BY received_at LIMIT 200";

@@ -268,8 +268,18 @@ fn kept(verdict: &Result<NewMessage, Reason>) -> Kept {
     }
 }
 
-/// What the ids stand for that were known already: a message as it stands, or `None` if it is another one.
-type KnownMessages = HashMap<Uuid, Option<MessageSummary>>;
+/// What the ids stand for that were known already.
+type KnownMessages = HashMap<Uuid, Stands>;
+
+/// What an id stands for.
+enum Stands {
+    /// The message, as it stands.
+    There(Box<MessageSummary>),
+    /// The message, of which there is no more than this: it was cancelled before it came.
+    Ended(Status),
+    /// Another one.
+    Other,
+}
 
 async fn look_up_known(
     app: &AppState,
@@ -281,23 +291,32 @@ async fn look_up_known(
     }
     let messages: Vec<&NewMessage> = judged.iter().flatten().collect();
     let id = |place: usize| messages.get(place).map(|message| message.row.id.0);
-    let same: Vec<Uuid> =
-        known.iter().filter(|(_, known)| *known != Known::Other).filter_map(|(at, _)| id(*at)).collect();
-    let others = known.iter().filter(|(_, known)| *known == Known::Other).filter_map(|(at, _)| id(*at));
-    let found = listing::by_ids(&app.database, &same).await?;
-    let found = found.into_iter().map(|message| (message.id, Some(message)));
-    Ok(others.map(|id| (id, None)).chain(found).collect())
+    let stands = |known: Known| match known {
+        Known::Same(status) => Stands::Ended(status),
+        Known::Other => Stands::Other,
+    };
+    let mut all: KnownMessages =
+        known.iter().filter_map(|(at, known)| Some((id(*at)?, stands(*known)))).collect();
+    let same = all.iter().filter(|(_, stands)| matches!(stands, Stands::Ended(_))).map(|(id, _)| *id);
+    let found = listing::by_ids(&app.database, &same.collect::<Vec<_>>()).await?;
+    all.extend(found.into_iter().map(|message| (message.id, Stands::There(Box::new(message)))));
+    Ok(all)
 }
 
 fn fresh(judged: Vec<Result<NewMessage, Reason>>, known: &KnownMessages, now: Timestamp) -> Vec<Outcome> {
     let outcome = |verdict: Result<NewMessage, Reason>| match verdict {
         Ok(message) => match known.get(&message.row.id.0) {
-            Some(None) => {
+            Some(Stands::Other) => {
                 let sentence =
                     "already stands for another recipient or text: use a new UUID for a new message";
                 Outcome::Refused(Reason::field(ReasonCode::IdConflict, "id", sentence))
             }
-            Some(Some(known)) => Outcome::Accepted(Box::new(known.clone())),
+            Some(Stands::There(known)) => Outcome::Accepted(known.clone()),
+            Some(Stands::Ended(status)) => {
+                let reason = ReasonCode::Canceled.as_str().to_owned();
+                let message = MessageSummary { status: *status, reason, ..summary(message, now) };
+                Outcome::Accepted(Box::new(message))
+            }
             None => Outcome::Accepted(Box::new(summary(message, now))),
         },
         Err(reason) => Outcome::Refused(reason),

@@ -13,8 +13,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let found = AxumPath::<T>::from_request_parts(parts, state).await;
-        let AxumPath(value) = found.map_err(|_| ApiError::not_found("there is nothing of this id"))?;
+        const NOTHING: ApiError = ApiError::not_found("there is nothing of this id");
+        // Postgres takes no NUL in a text.
+        if parts.uri.path().contains("%00") {
+            return Err(NOTHING);
+        }
+        let AxumPath(value) = AxumPath::<T>::from_request_parts(parts, state).await.map_err(|_| NOTHING)?;
         Ok(Self(value))
     }
 }

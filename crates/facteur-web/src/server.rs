@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::patient::Patient;
+
 /// Longest time for a request's head, and longest silence between two requests of a connection.
 const HEAD_MAX: Duration = Duration::from_secs(15);
 /// Most connections at once; the next ones wait to be accepted.
@@ -35,7 +37,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_MAX)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Patient::new(stream)), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -157,6 +157,11 @@ impl Web {
         helpers.spawn(probe(self.database, self.probed));
         let app = Arc::clone(&self.app);
         helpers.spawn(async move { app.access.keys.write_uses().await });
+        let (app, stopping) = (Arc::clone(&self.app), stop.clone());
+        helpers.spawn(async move {
+            stopping.cancelled().await;
+            app.bulks.stopping.cancel();
+        });
         server::serve(listener, routes(Arc::clone(&self.app), self.cors), stop).await;
         self.app.access.keys.write_uses_now().await;
         tokio::join!(self.app.callbacks.shutdown(), self.app.acceptances.shutdown());

@@ -53,10 +53,12 @@ const EARLIER: &str = "SELECT r.number, k.digest = r.digest AS is_same, k.token 
      CROSS JOIN LATERAL (SELECT digest, token, outcomes FROM facteur.idempotency_keys \
          WHERE tenant = r.tenant AND key = r.key LIMIT 1) k";
 
-/// A job that was cancelled before it was seen has an empty fingerprint: whatever comes under its id is that job.
-const KNOWN: &str = "SELECT i.request, i.place, j.status, j.fingerprint IN (i.fingerprint, '') AS is_same \
-     FROM unnest($1::int4[], $2::int4[], $3::uuid[], $4::bytea[]) AS i(request, place, id, fingerprint) \
-     CROSS JOIN LATERAL (SELECT status, fingerprint FROM facteur.jobs WHERE id = i.id LIMIT 1) j";
+/// A job that was cancelled before it was seen has an empty fingerprint: whatever its tenant brings under its id is that
+/// job.
+const KNOWN: &str = "SELECT i.request, i.place, j.status, \
+         j.fingerprint = i.fingerprint OR j.fingerprint = '' AND j.tenant = i.tenant AS is_same \
+     FROM unnest($1::int4[], $2::int4[], $3::uuid[], $4::bytea[], $5::text[]) AS i(request, place, id, fingerprint, tenant) \
+     CROSS JOIN LATERAL (SELECT status, fingerprint, tenant FROM facteur.jobs WHERE id = i.id LIMIT 1) j";
 
 const CORRECT: &str =
     "UPDATE facteur.idempotency_keys SET outcomes = $4 WHERE tenant = $1 AND key = $2 AND token = $3";
@@ -149,8 +151,9 @@ pub(super) async fn known(
     let numbers: Vec<i32> = asked.iter().map(|(_, place)| number(*place)).collect();
     let ids: Vec<Uuid> = asked.iter().map(|asked| row(asked).id.0).collect();
     let fingerprints: Vec<&[u8]> = asked.iter().map(|asked| &row(asked).fingerprint.0[..]).collect();
+    let tenants: Vec<&str> = asked.iter().map(|asked| row(asked).tenant.as_str()).collect();
     let statement = client.prepare_cached(KNOWN).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 4] = [&requests, &numbers, &ids, &fingerprints];
+    let parameters: [&(dyn ToSql + Sync); 5] = [&requests, &numbers, &ids, &fingerprints, &tenants];
     for row in client.query(&statement, &parameters).await.map_err(classify)? {
         let status = Status::from_name(row.get("status")).unwrap_or(Status::Uncertain);
         let known = if row.get("is_same") { Known::Same(status) } else { Known::Other };

@@ -23,7 +23,8 @@ macro_rules! page_sql {
             "WITH scanned AS MATERIALIZED (SELECT id, created_at, channel, sender, category, direction FROM facteur.messages \
                  WHERE tenant = $1 AND ",
             $found_by,
-            " AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid)) \
+            " AND (created_at, id) < (coalesce($2::timestamptz, 'infinity'), \
+                     coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
                  AND created_at >= coalesce($4::timestamptz, '-infinity') AND created_at < coalesce($5::timestamptz, 'infinity') \
                  ORDER BY created_at DESC, id DESC LIMIT $6), \
              picked AS MATERIALIZED (SELECT s.id, s.created_at FROM scanned s CROSS JOIN LATERAL \

@@ -23,6 +23,8 @@ mod integrations;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod pauses;
 #[cfg(test)]
 mod plans;

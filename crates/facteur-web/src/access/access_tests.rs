@@ -7,7 +7,7 @@ const PAGE: &str = "https://app.example.org";
 
 fn asks(path: &str, origin: Option<&str>, from: &str) -> Asks {
     let (path, origin) = (path.to_owned(), origin.map(str::to_owned));
-    Asks { bearer: None, path, origin, from: from.parse().ok() }
+    Asks { bearer: None, path, origin, from: from.parse().ok(), is_passed_on: false }
 }
 
 #[tokio::test]
@@ -44,6 +44,8 @@ async fn a_family_takes_its_default_key_until_it_is_revoked_and_never_a_superadm
     assert_eq!(actor("/twilio/send-sms", Some(PAGE), "192.0.2.1").await, expected);
     assert_eq!(actor("/twilio/send-sms", None, "198.51.100.7").await, expected);
     assert_eq!(actor("/twilio/send-sms", None, "192.0.2.1").await, None);
+    let passed_on = Asks { is_passed_on: true, ..asks("/twilio/send-sms", None, "198.51.100.7") };
+    assert!(access.by_default(&passed_on).await.unwrap().is_none(), "a proxy that nobody trusts");
     assert_eq!(actor("/v1/messages", Some(PAGE), "198.51.100.7").await, None);
     assert_eq!(actor("/inbox/contacts", Some(PAGE), "198.51.100.7").await, None, "a superadmin's");
     api_keys::revoke(&database, sender.id, None, "test", None).await.unwrap();

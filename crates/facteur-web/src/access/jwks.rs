@@ -2,7 +2,7 @@
 //! that is not there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use facteur_twilio::PublicDocument;
@@ -29,19 +29,28 @@ pub enum JwksSource {
 
 pub(super) struct Jwks {
     source: JwksSource,
-    state: Mutex<State>,
+    known: Arc<RwLock<Known>>,
+    /// When the set was last asked for. Whoever asks holds it: the others wait, and share the answer.
+    tried_at: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Default)]
-struct State {
+struct Known {
     set: Option<Arc<JwkSet>>,
     fetched_at: Option<Instant>,
-    tried_at: Option<Instant>,
+}
+
+impl Known {
+    /// The set, if it is not old and has such a key.
+    fn fresh_with(&self, id: &str, now: Instant) -> Option<Arc<JwkSet>> {
+        let is_fresh = self.fetched_at.is_some_and(|at| now.duration_since(at) < KEPT_FOR);
+        self.set.as_ref().filter(|set| is_fresh && set.find(id).is_some()).cloned()
+    }
 }
 
 impl Jwks {
     pub(super) fn new(source: JwksSource) -> Self {
-        Self { source, state: Mutex::default() }
+        Self { source, known: Arc::default(), tried_at: Arc::default() }
     }
 
     /// The key of this id for that algorithm; `None` if the issuer has none, or can't be asked.
@@ -51,41 +60,57 @@ impl Jwks {
         is_for(key, algorithm).then(|| DecodingKey::from_jwk(key).ok()).flatten()
     }
 
-    /// The set, fetched again if it is old or has no such key. Requests that wait for it share one fetch.
+    /// The set, fetched again if it is old or has no such key. Requests that wait for it share one fetch; a key that is
+    /// known waits for none that somebody else made necessary.
     async fn set_with(&self, id: &str, now: Instant) -> Option<Arc<JwkSet>> {
-        let mut state = self.state.lock().await;
-        let is_fresh = state.fetched_at.is_some_and(|at| now.duration_since(at) < KEPT_FOR);
-        let has_key = state.set.as_ref().is_some_and(|set| set.find(id).is_some());
-        let may_try = state.tried_at.is_none_or(|at| now.duration_since(at) >= FETCH_EVERY);
-        if (is_fresh && has_key) || !may_try {
-            return state.set.clone();
+        let fresh = || read(&self.known).fresh_with(id, now);
+        if let Some(set) = fresh() {
+            return Some(set);
         }
-        state.tried_at = Some(now);
-        match self.fetch().await {
-            Ok(set) => (state.set, state.fetched_at) = (Some(Arc::new(set)), Some(now)),
-            Err(why) => {
-                tracing::warn!(
-                    why,
-                    "the keys of the issuer of tokens can't be read: those known stay in use"
-                );
-            }
+        let mut tried_at = Arc::clone(&self.tried_at).lock_owned().await;
+        if let Some(set) = fresh() {
+            return Some(set);
         }
-        state.set.clone()
-    }
-
-    async fn fetch(&self) -> Result<JwkSet, String> {
-        let bytes = match &self.source {
-            JwksSource::Published(document) => document.read().await?,
-            JwksSource::File(path) => {
-                let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
-                if size > BYTES_MAX {
-                    return Err(format!("the file has more than {BYTES_MAX} bytes"));
+        if tried_at.is_none_or(|at| now.duration_since(at) >= FETCH_EVERY) {
+            *tried_at = Some(now);
+            let (source, known) = (self.source.clone(), Arc::clone(&self.known));
+            // Whoever goes away does not end it: the next one may not ask for a minute.
+            let fetching = tokio::spawn(async move {
+                let _others_wait = tried_at;
+                match fetch(&source).await {
+                    Ok(set) => {
+                        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+                        *known = Known { set: Some(Arc::new(set)), fetched_at: Some(now) };
+                    }
+                    Err(why) => tracing::warn!(
+                        why,
+                        "the keys of the issuer of tokens can't be read: those known stay in use"
+                    ),
                 }
-                tokio::fs::read(path).await.map_err(|error| error.to_string())?
-            }
-        };
-        serde_json::from_slice(&bytes).map_err(|_| "it is no JSON Web Key Set".to_owned())
+            });
+            // It ends early only with the process.
+            let _ = fetching.await;
+        }
+        read(&self.known).set.clone()
     }
+}
+
+fn read(known: &RwLock<Known>) -> std::sync::RwLockReadGuard<'_, Known> {
+    known.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn fetch(source: &JwksSource) -> Result<JwkSet, String> {
+    let bytes = match source {
+        JwksSource::Published(document) => document.read().await?,
+        JwksSource::File(path) => {
+            let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+            if size > BYTES_MAX {
+                return Err(format!("the file has more than {BYTES_MAX} bytes"));
+            }
+            tokio::fs::read(path).await.map_err(|error| error.to_string())?
+        }
+    };
+    serde_json::from_slice(&bytes).map_err(|_| "it is no JSON Web Key Set".to_owned())
 }
 
 /// Whether a key may verify this algorithm: its type, its curve and whatever it says of itself agree.
@@ -107,6 +132,9 @@ fn is_for(key: &Jwk, algorithm: Algorithm) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     /// A point of the curve is not needed to find a key, only to use it.
@@ -135,5 +163,51 @@ mod tests {
         assert!(!has("b", 1_060).await, "an old set is read again");
         assert!(has("c", 1_060).await);
         std::fs::remove_file(path).unwrap();
+    }
+
+    /// Takes one request, and returns the stream to answer it on.
+    async fn asked(listener: &TcpListener) -> TcpStream {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        }
+        stream
+    }
+
+    async fn answer(mut stream: TcpStream, body: &str) {
+        let length = body.len();
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_ends_no_fetch_and_who_names_an_unknown_key_holds_up_no_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks.json", listener.local_addr().unwrap()).parse().unwrap();
+        let jwks = Jwks::new(JwksSource::Published(PublicDocument::new(url).unwrap()));
+        let begin = Instant::now();
+        let at = |s| begin + Duration::from_secs(s);
+        let key = |id, s| jwks.key(id, Algorithm::ES256, at(s));
+        // A stranger asks, and is gone before the issuer answers.
+        let stream = {
+            let mut stranger = Box::pin(key("nobody", 0));
+            tokio::select! {
+                _ = &mut stranger => panic!("the issuer has not answered"),
+                stream = asked(&listener) => stream,
+            }
+        };
+        let keys = set(&["a"]);
+        let (found, ()) = tokio::join!(key("a", 1), answer(stream, &keys));
+        assert!(found.is_some(), "within the minute in which nobody asks again");
+        // While the issuer is asked for a key that nobody has, those known are known.
+        let mut stranger = Box::pin(key("nobody", 61));
+        let stream = tokio::select! {
+            _ = &mut stranger => panic!("the issuer has not answered"),
+            stream = asked(&listener) => stream,
+        };
+        assert!(key("a", 61).await.is_some());
+        answer(stream, &keys).await;
+        assert!(stranger.await.is_none());
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::jwks::{Jwks, JwksSource};
+use super::principal::Holds;
 use super::{Principal, Role, jwt_ring};
 
 /// Least length of a shared secret, in bytes: as long as what HS256 makes of it (RFC 7518 §3.2).
@@ -104,7 +105,9 @@ impl Claims {
             && self.sub.chars().count() <= SUBJECT_CHARS_MAX
             && !self.sub.chars().any(char::is_control);
         let tenant = self.tenant.as_deref().map(Tenant::parse).transpose().ok()?;
-        (is_valid_now && is_named).then(|| Principal::new(format!("jwt:{}", self.sub), self.role, tenant))?
+        let holds = Holds::Until(self.exp + LEEWAY_S);
+        (is_valid_now && is_named)
+            .then(|| Principal::new(format!("jwt:{}", self.sub), self.role, tenant, holds))?
     }
 }
 

@@ -27,8 +27,8 @@ const WRITE_MAX: Duration = Duration::from_secs(5);
 pub(crate) enum Asked {
     /// By who has it.
     Bearer(KeyDigest),
-    /// By the configuration, which names a family's default key.
-    Default(Uuid),
+    /// By its id: the configuration names a family's default key by it.
+    ById(Uuid),
 }
 
 pub(crate) struct Keys {
@@ -48,7 +48,7 @@ impl Keys {
         let look_up = async {
             let found = match asked {
                 Asked::Bearer(digest) => api_keys::find(&self.database, &digest).await?,
-                Asked::Default(id) => api_keys::find_by_id(&self.database, id).await?,
+                Asked::ById(id) => api_keys::find_by_id(&self.database, id).await?,
             };
             if let Some(key) = &found {
                 self.note(key.id);

@@ -17,7 +17,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use facteur_core::api_key;
+use facteur_core::{Timestamp, api_key};
 use facteur_postgres::Database;
 use facteur_postgres::api_keys::KeyDigest;
 use ipnet::IpNet;
@@ -35,6 +35,7 @@ use crate::state::App;
 use brake::Brake;
 use jwt::Jwt;
 use keys::{Asked, Keys};
+use principal::Holds;
 
 const UNAUTHENTICATED: ApiError = ApiError::new(
     StatusCode::UNAUTHORIZED,
@@ -128,6 +129,22 @@ impl Access {
         found.ok_or(UNAUTHENTICATED)
     }
 
+    /// Whether somebody who was let in would still be: its key is not revoked, its token has not ended.
+    ///
+    /// # Errors
+    /// If the database can't be asked.
+    pub(crate) async fn still_lets_in(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<bool, ApiError> {
+        Ok(match principal.holds {
+            Holds::Always => true,
+            Holds::Until(end_s) => now.as_duration().as_secs_f64() < end_s,
+            Holds::WithKey(id) => self.keys.find(Asked::ById(id)).await?.is_some(),
+        })
+    }
+
     async fn by_key(&self, key: &str, digest: KeyDigest) -> Result<Option<Principal>, ApiError> {
         if !api_key::is_well_formed(key) {
             return Ok(None);
@@ -137,9 +154,11 @@ impl Access {
 
     /// Nobody administers all tenants without a key.
     async fn by_default(&self, asks: &Asks) -> Result<Option<Principal>, ApiError> {
-        let id = DefaultKey::of(&self.default_keys, &asks.path, asks.origin.as_deref(), asks.from);
+        // A proxy of the network is not the network: whoever it lets in would come with its address.
+        let from = asks.from.filter(|_| !asks.is_passed_on);
+        let id = DefaultKey::of(&self.default_keys, &asks.path, asks.origin.as_deref(), from);
         let Some(id) = id else { return Ok(None) };
-        let found = self.keys.find(Asked::Default(id)).await?.and_then(Principal::of_key);
+        let found = self.keys.find(Asked::ById(id)).await?.and_then(Principal::of_key);
         Ok(found.filter(|principal| principal.role < Role::Superadmin))
     }
 }
@@ -150,6 +169,8 @@ struct Asks {
     path: String,
     origin: Option<String>,
     from: Option<IpAddr>,
+    /// Whether `from` is a proxy that is not trusted, and not who asks.
+    is_passed_on: bool,
 }
 
 impl Asks {
@@ -164,6 +185,7 @@ impl Asks {
             path: request.uri().path().to_owned(),
             origin: text(header::ORIGIN).map(str::to_owned),
             from: remote::client(request, trusted_proxies),
+            is_passed_on: remote::is_passed_on(request, trusted_proxies),
         }
     }
 }

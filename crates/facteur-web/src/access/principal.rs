@@ -7,6 +7,7 @@ use facteur_core::ids::Tenant;
 use facteur_postgres::api_keys::FoundKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::rules::Permission;
 use crate::error::ApiError;
@@ -62,25 +63,40 @@ pub(crate) struct Principal {
     pub(crate) request_id: Option<String>,
     /// Whose data it sees; `None` for all tenants.
     tenant: Option<Tenant>,
+    /// How long it may go on, where a request goes on for long.
+    pub(super) holds: Holds,
+}
+
+/// How long somebody is who it said it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Holds {
+    /// Whoever reaches the database anyhow.
+    Always,
+    /// As long as this key is valid.
+    WithKey(Uuid),
+    /// As long as a token is: until so many seconds after 1970.
+    Until(f64),
 }
 
 impl Principal {
     /// `None` if its role and its tenant contradict each other: a superadmin belongs to no tenant, and nobody else to
     /// all of them.
-    pub(super) fn new(actor: String, role: Role, tenant: Option<Tenant>) -> Option<Self> {
+    pub(super) fn new(actor: String, role: Role, tenant: Option<Tenant>, holds: Holds) -> Option<Self> {
         let agrees = tenant.is_none() == (role == Role::Superadmin);
-        agrees.then_some(Self { actor, role, request_id: None, tenant })
+        agrees.then_some(Self { actor, role, request_id: None, tenant, holds })
     }
 
     /// The bearer of a key; `None` if a newer release wrote what this one can't read.
     pub(super) fn of_key(key: FoundKey) -> Option<Self> {
         let tenant = key.tenant.as_deref().map(Tenant::parse).transpose().ok()?;
-        Self::new(format!("key:{}", key.prefix), Role::from_name(&key.role)?, tenant)
+        let holds = Holds::WithKey(key.id);
+        Self::new(format!("key:{}", key.prefix), Role::from_name(&key.role)?, tenant, holds)
     }
 
     /// Somebody at the command line, who reaches the database anyhow.
     pub(crate) fn command() -> Self {
-        Self { actor: "command line".to_owned(), role: Role::Superadmin, tenant: None, request_id: None }
+        let (actor, role) = ("command line".to_owned(), Role::Superadmin);
+        Self { actor, role, request_id: None, tenant: None, holds: Holds::Always }
     }
 
     /// The tenant that a list is limited to; `None` for all.

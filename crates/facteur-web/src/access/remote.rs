@@ -7,6 +7,8 @@ use axum::http::HeaderMap;
 use ipnet::IpNet;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
+/// What proxies add, and a client that is alone does not.
+const PASSED_ON: [&str; 4] = [FORWARDED_FOR, "forwarded", "x-real-ip", "via"];
 
 /// Who asks, behind the proxies that are trusted. `None` outside of a server.
 pub(crate) fn client(request: &Request, trusted: &[IpNet]) -> Option<IpAddr> {
@@ -28,6 +30,14 @@ fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     client.to_canonical()
 }
 
+/// Whether the address may be a stranger's behind a proxy that is not trusted: one that stands for its own network, and
+/// says that it passes on what it heard.
+pub(crate) fn is_passed_on(request: &Request, trusted: &[IpNet]) -> bool {
+    let peer = request.extensions().get::<SocketAddr>().map(SocketAddr::ip);
+    let says_so = PASSED_ON.iter().any(|name| request.headers().contains_key(*name));
+    says_so && peer.is_some_and(|peer| !is_within(peer, trusted))
+}
+
 /// Whether an address lies in one of these networks.
 pub(crate) fn is_within(address: IpAddr, networks: &[IpNet]) -> bool {
     let address = address.to_canonical();
@@ -43,6 +53,22 @@ fn address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_proxy_passes_on_that_is_not_trusted_is_not_its_networks() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.1/32".parse().unwrap()];
+        let asked = |peer: &str, header: Option<&str>| {
+            let request = header.iter().fold(Request::builder(), |it, name| it.header(*name, "203.0.113.9"));
+            let mut request = request.body(axum::body::Body::empty()).unwrap();
+            request.extensions_mut().insert(SocketAddr::from((peer.parse::<IpAddr>().unwrap(), 1)));
+            is_passed_on(&request, &trusted)
+        };
+        for header in PASSED_ON {
+            assert!(asked("10.0.0.2", Some(header)), "{header}");
+            assert!(!asked("10.0.0.1", Some(header)), "{header}");
+        }
+        assert!(!asked("10.0.0.2", None));
+    }
 
     #[test]
     fn only_what_trusted_proxies_say_is_believed() {

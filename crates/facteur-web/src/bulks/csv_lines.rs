@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use facteur_core::document::Scalar;
 
+use super::gauge::{Gauge, Gauged, LINE_BYTES_MAX, line_too_long};
 use super::lines::{Outlet, Recipient};
 use crate::error::ApiError;
 
@@ -47,7 +48,9 @@ const NAME_COLUMNS: [&str; 5] = ["name", "fullname", "nom", "nomcomplet", "nomet
 
 /// Reads a file to its end, and returns how many lines it had; `None` if nobody waits for them any more.
 pub(super) fn read(source: &mut impl Read, outlet: &mut Outlet) -> Result<Option<u32>, ApiError> {
-    let start = first_bytes(source).map_err(|error| unreadable(&csv::Error::from(error), 1))?;
+    let gauge = Gauge::new(HEADER_BYTES_MAX + LINE_BYTES_MAX);
+    let mut source = Gauged { source, gauge: &gauge };
+    let start = first_bytes(&mut source).map_err(|error| unreadable(&csv::Error::from(error), 1))?;
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter(text))
@@ -57,6 +60,8 @@ pub(super) fn read(source: &mut impl Read, outlet: &mut Outlet) -> Result<Option
     let columns = Columns::of(reader.headers().map_err(|error| unreadable(&error, 1))?)?;
     let mut record = StringRecord::new();
     loop {
+        // What stands in the reader's buffer was read ahead.
+        gauge.allow(LINE_BYTES_MAX);
         match reader.read_record(&mut record) {
             Ok(false) => break,
             // Spreadsheets leave rows of empty cells at the end.
@@ -65,6 +70,7 @@ pub(super) fn read(source: &mut impl Read, outlet: &mut Outlet) -> Result<Option
                 Ok(taken) => taken?,
                 Err(_) => return Ok(None),
             },
+            Err(_) if gauge.is_over() => return Err(line_too_long(outlet.count() + 1)),
             Err(error) => return Err(unreadable(&error, u64::from(outlet.count()) + 2)),
         }
     }

@@ -59,3 +59,14 @@ fn what_cannot_be_read_is_named_by_its_row() {
     assert_eq!((latin.code, latin.sentence.contains("row 2")), ("invalid_utf8", true), "{}", latin.sentence);
     assert_eq!(code(b"phone,a,a\n1,2,3\n").code, "invalid_field");
 }
+
+#[test]
+fn a_row_that_is_longer_than_any_message_is_refused_before_it_is_read_to_its_end() {
+    let cell = "x".repeat(2 * LINE_BYTES_MAX);
+    let rows = format!("phone,name\n0612345678,Jean\n0612345679,\"{cell}\"\n");
+    let error = lines(rows.as_bytes()).unwrap_err();
+    assert_eq!((error.code, error.field.as_deref()), ("body_too_large", Some("recipients[1]")));
+    assert_eq!(lines(format!("phone,{cell}\n0612345678,x\n").as_bytes()).unwrap_err().code, "malformed_csv");
+    let many: String = (0..5_000).map(|n| format!("06{n:08},{}\n", "y".repeat(200))).collect();
+    assert_eq!(lines(format!("phone,name\n{many}").as_bytes()).unwrap().len(), 5_000);
+}

@@ -2,14 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::Read;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use facteur_core::bulk::RECIPIENTS_MAX;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 
 use super::Names;
+use super::gauge::{Gauge, Gauged, LINE_BYTES_MAX, line_too_long};
 use super::head::BulkHead;
-use super::lines::{Gone, Outlet, Recipient};
+use super::lines::{Gone, Outlet, Recipient, too_many};
 use crate::error::ApiError;
 use crate::json;
 
@@ -18,6 +20,8 @@ const ANY_ORDER_BYTES_MAX: usize = 1024 * 1024;
 /// Recipients of a longer one that come before the content are kept until it comes, up to so many bytes of body; and no more than that
 /// may come before the recipients.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most fields beside the recipients that are kept to be named; a bulk has fewer.
+const FIELDS_MAX: usize = 64;
 
 /// Reads a body to its end, and returns how many lines it had; `None` if nobody waits for them any more.
 pub(super) fn read(
@@ -25,15 +29,16 @@ pub(super) fn read(
     outlet: &mut Outlet,
     names: Names,
 ) -> Result<Option<u32>, ApiError> {
-    let bytes = Cell::new(0);
+    let gauge = Gauge::new(KEPT_BYTES_MAX);
     let parse = Parse {
         outlet: RefCell::new(outlet),
         names,
-        bytes: &bytes,
+        gauge: &gauge,
+        line: Cell::new(None),
         fault: RefCell::new(None),
         is_gone: Cell::new(false),
     };
-    let mut reader = serde_json::Deserializer::from_reader(Counted { source, bytes: &bytes });
+    let mut reader = serde_json::Deserializer::from_reader(Gauged { source, gauge: &gauge });
     let mut track = serde_path_to_error::Track::new();
     let result = (&parse).deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
     let path = track.path().to_string();
@@ -41,20 +46,8 @@ pub(super) fn read(
     match result {
         _ if parse.is_gone.get() => Ok(None),
         Ok(count) => Ok(Some(count)),
+        Err(_) if gauge.is_over() => Err(parse.line.get().map_or_else(too_much_before, line_too_long)),
         Err(error) => Err(parse.fault.into_inner().unwrap_or_else(|| json::explained(&path, &error))),
-    }
-}
-
-struct Counted<'a, R> {
-    source: &'a mut R,
-    bytes: &'a Cell<usize>,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(into)?;
-        self.bytes.set(self.bytes.get() + count);
-        Ok(count)
     }
 }
 
@@ -62,7 +55,9 @@ impl<R: Read> Read for Counted<'_, R> {
 struct Parse<'a> {
     outlet: RefCell<&'a mut Outlet>,
     names: Names,
-    bytes: &'a Cell<usize>,
+    gauge: &'a Gauge,
+    /// The line that is being read, from 1.
+    line: Cell<Option<u32>>,
     fault: RefCell<Option<ApiError>>,
     is_gone: Cell<bool>,
 }
@@ -90,12 +85,77 @@ impl Parse<'_> {
     }
 
     fn within<E: serde::de::Error>(&self) -> Result<(), E> {
-        if self.bytes.get() <= KEPT_BYTES_MAX {
-            return Ok(());
-        }
-        let sentence = "more than 8 MiB stand before the content (`body`, `template`, `content_sid` or `media_url`): let \
-                        `recipients` be the last field";
-        Err(self.fail(ApiError::invalid("recipients_first", sentence).field("recipients")))
+        if self.gauge.bytes() <= KEPT_BYTES_MAX { Ok(()) } else { Err(self.fail(too_much_before())) }
+    }
+
+    /// Begins a line; no more of it is read than a line may have.
+    fn begin_line(&self, line: usize) {
+        self.line.set(Some(u32::try_from(line).unwrap_or(u32::MAX)));
+        self.gauge.allow(LINE_BYTES_MAX);
+    }
+
+    fn end_lines(&self) {
+        self.line.set(None);
+        self.gauge.allow(KEPT_BYTES_MAX);
+    }
+}
+
+fn too_much_before() -> ApiError {
+    let sentence = "more than 8 MiB stand before the content (`body`, `template`, `content_sid` or `media_url`): let \
+                    `recipients` be the last field";
+    ApiError::invalid("recipients_first", sentence).field("recipients")
+}
+
+/// A value of which nothing is kept but that it is a list or an object: no field of a bulk beside its recipients is one.
+struct Flat(Value);
+
+impl<'de> serde::Deserialize<'de> for Flat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FlatVisitor).map(Self)
+    }
+}
+
+struct FlatVisitor;
+
+impl<'de> Visitor<'de> for FlatVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        while values.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Array(Vec::new()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+        while values.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Object(Map::new()))
     }
 }
 
@@ -127,6 +187,7 @@ impl<'de> Visitor<'de> for &Parse<'_> {
                 fields if key == "recipients" => {
                     has_recipients = true;
                     map.next_value_seed(Lines { parse: self, fields, kept: &mut kept })?;
+                    self.end_lines();
                 }
                 None => {
                     let sentence =
@@ -136,7 +197,12 @@ impl<'de> Visitor<'de> for &Parse<'_> {
                     );
                 }
                 Some(fields) => {
-                    fields.insert(key, map.next_value()?);
+                    // The first that is unknown is told; more than that need not be known.
+                    if fields.len() < FIELDS_MAX {
+                        fields.insert(key, map.next_value::<Flat>()?.0);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
                     self.within()?;
                 }
             }
@@ -185,13 +251,18 @@ impl<'de> Visitor<'de> for Lines<'_, '_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<(), A::Error> {
-        while let Some(line) = lines.next_element::<Recipient>()? {
+        for number in 1.. {
+            self.parse.begin_line(number);
+            let Some(line) = lines.next_element::<Recipient>()? else { break };
             if self.fields.is_none() {
                 self.parse.hand_over(line)?;
                 continue;
             }
+            if self.kept.len() >= RECIPIENTS_MAX as usize {
+                return Err(self.parse.fail(too_many()));
+            }
             self.kept.push(line);
-            if self.parse.bytes.get() <= ANY_ORDER_BYTES_MAX {
+            if self.parse.gauge.bytes() <= ANY_ORDER_BYTES_MAX {
                 continue;
             }
             match self.fields.take_if(|fields| has_content(fields)) {

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 
 use super::super::lines::{CHUNK_LINES_MAX, Piece};
+use std::io;
+
 use super::*;
 
 /// An endless array of recipients, of which the lines that were read are counted.
@@ -68,4 +70,58 @@ fn fields_may_stand_in_any_order_in_a_short_body_and_not_behind_many_recipients(
     assert_eq!(outcome(behind(60_000)).0, Err("recipients_first"));
     let without = format!("{{\"recipients\":[{}],\"from\":\"y\",\"body\":\"x\"}}", many(60_000));
     assert_eq!(outcome(without), (Ok(Some(60_000)), true));
+}
+
+/// So many bytes of a pattern between a begin and an end, without their memory.
+fn long(begin: &'static str, pattern: &'static str, bytes: usize, end: &'static str) -> impl Read {
+    let times = bytes / pattern.len();
+    let middle = std::iter::repeat_n(pattern.as_bytes(), times);
+    let parts = std::iter::once(begin.as_bytes()).chain(middle).chain([end.as_bytes()]);
+    let (mut parts, mut part) = (parts, &b""[..]);
+    ReadWith(move |into: &mut [u8]| {
+        while part.is_empty() {
+            let Some(next) = parts.next() else { return Ok(0) };
+            part = next;
+        }
+        part.read(into)
+    })
+}
+
+struct ReadWith<F>(F);
+
+impl<F: FnMut(&mut [u8]) -> io::Result<usize>> Read for ReadWith<F> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        (self.0)(into)
+    }
+}
+
+#[test]
+fn nothing_of_a_body_is_gathered_without_end() {
+    const MANY: usize = 9 * 1024 * 1024;
+    let rows = [
+        // A value of one field, a list of lists, and a list of fields, before any recipient.
+        (long("{\"body\":\"", "x", MANY, "\"}"), "recipients_first"),
+        (long("{\"body\":[", "[],", MANY, "[]]}"), "recipients_first"),
+        (long("{", "\"body\":1,", MANY, "\"x\":1}"), "invalid_field"),
+        // A recipient: its number, its variables, one that is not known.
+        (long("{\"body\":\"x\",\"recipients\":[{\"to\":\"", "3", MANY, "\"}]}"), "body_too_large"),
+        (long("{\"recipients\":[{\"to\":\"", "3", MANY, "\"}]}"), "body_too_large"),
+        (
+            long("{\"body\":\"x\",\"recipients\":[{\"to\":\"3\",\"variables\":{", "\"a\":1,", MANY, "}}]}"),
+            "body_too_large",
+        ),
+        // More recipients than there may be, while it is not known what they get.
+        (
+            long("{\"recipients\":[{\"to\":\"\"}", ",{\"to\":\"\"}", 6 * 1024 * 1024, "]}"),
+            "too_many_recipients",
+        ),
+    ];
+    for (number, (mut source, expected)) in rows.into_iter().enumerate() {
+        let (sender, mut pieces) = mpsc::channel(1_000);
+        let result = read(&mut source, &mut Outlet::new(sender), &[]).map_err(|error| error.code);
+        assert_eq!(result, Err(expected), "row {number}");
+        while let Ok(piece) = pieces.try_recv() {
+            assert!(matches!(piece, Piece::Head(_)), "row {number}");
+        }
+    }
 }

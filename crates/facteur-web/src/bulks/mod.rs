@@ -6,6 +6,7 @@
 
 mod csv_lines;
 mod file;
+mod gauge;
 mod head;
 mod json_lines;
 mod judge;

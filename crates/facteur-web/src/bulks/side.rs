@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use facteur_postgres::bulks::{Progress, progress};
 use facteur_postgres::{BatchFailure, Database};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::shares::Shares;
 
 /// Uploads at once.
 const UPLOADS_MAX: usize = 8;
+/// Of each tenant, for an upload may take its time.
+const UPLOADS_EACH_MAX: usize = 4;
 /// Listeners to the progress of bulks at once.
 const LISTENERS_MAX: usize = 256;
+/// Of each tenant.
+const LISTENERS_EACH_MAX: usize = 64;
 /// How long a count is taken for the present one.
 const REMEMBER_FOR: Duration = Duration::from_secs(1);
 /// Most bulks whose counts are remembered.
@@ -23,16 +29,19 @@ const REMEMBERED_MAX: usize = 1_000;
 type Counted = Arc<tokio::sync::Mutex<Option<(Instant, Arc<Progress>)>>>;
 
 pub(crate) struct BulksSide {
-    pub(crate) uploads: Semaphore,
-    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) uploads: Arc<Shares>,
+    pub(crate) listeners: Arc<Shares>,
+    /// Cancelled when the process stops: then nobody listens any longer.
+    pub(crate) stopping: CancellationToken,
     counted: Mutex<HashMap<Uuid, Counted>>,
 }
 
 impl BulksSide {
     pub(crate) fn new() -> Self {
         Self {
-            uploads: Semaphore::new(UPLOADS_MAX),
-            listeners: Arc::new(Semaphore::new(LISTENERS_MAX)),
+            uploads: Shares::new(UPLOADS_MAX, UPLOADS_EACH_MAX),
+            listeners: Shares::new(LISTENERS_MAX, LISTENERS_EACH_MAX),
+            stopping: CancellationToken::new(),
             counted: Mutex::default(),
         }
     }

@@ -104,7 +104,7 @@ pub struct RefusedLine {
 /// What is wrong with it. Without an idempotency key, or if the request itself is at fault, nothing of it is kept; an
 /// upload that was cut can be resumed.
 pub(crate) async fn upload(app: &App, upload: Upload, body: Body) -> Result<Uploaded, ApiError> {
-    let _permit = app.bulks.uploads.try_acquire().map_err(|_| BUSY)?;
+    let _share = app.bulks.uploads.take(upload.principal.scope()).ok_or(BUSY)?;
     let (carrying, source) = pipe(body);
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (format, names, head) = (upload.format, upload.names, upload.head.clone());

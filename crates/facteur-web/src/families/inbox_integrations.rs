@@ -1,6 +1,6 @@
 //! `/inbox/integrations`: the shared inbox's routes over integrations, in that app's words.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use facteur_core::ids::Tenant;
 use facteur_postgres::integrations;
@@ -16,6 +16,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::{App, AppState};
 use crate::v1::integrations::{
     IntegrationPatchBody, IntegrationView, NewIntegrationBody, TestView, TypeName, created, found, scope,

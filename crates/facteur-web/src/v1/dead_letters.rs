@@ -1,6 +1,6 @@
 //! `/v1/dead-letters`: what a person must look at.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::Timestamp;
 use facteur_core::reason::ReasonCode;
@@ -17,6 +17,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::App;
 
 const NO_LETTER: ApiError = ApiError::not_found("there is no such dead letter");

@@ -2,7 +2,7 @@
 
 pub(crate) mod fields;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
@@ -21,6 +21,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::{App, AppState};
 use fields::{number, secrets, sid};
 

@@ -1,6 +1,6 @@
 //! `/v1/pauses`: what is kept back by a person.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::Timestamp;
 use facteur_core::hold::Scope;
@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::{App, AppState};
 
 const NOT_YOURS: ApiError = ApiError::at(

@@ -1,7 +1,7 @@
 //! `/v1/senders` and `/v1/sender-pools`: rates and owners of senders, and the sets from which messages leave that name
 //! none.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::Timestamp;
 use facteur_core::gcra::Rate;
@@ -17,6 +17,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
 use crate::page::Page;
+use crate::path::Path;
 use crate::state::App;
 
 const TAG: &str = "senders";

@@ -1,6 +1,6 @@
 //! `/v1/suppressions`: who must not be written to. Every path respects it: each claim reads the table.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -18,6 +18,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::App;
 
 const NOT_FOUND: ApiError = ApiError::not_found("there is no such suppression");

@@ -1,6 +1,6 @@
 //! `/v1/tenant-aliases`: what other applications call tenants.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::ids::Tenant;
 use facteur_postgres::tenant_names;
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::App;
 
 /// Who goes by an alias.

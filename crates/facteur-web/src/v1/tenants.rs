@@ -1,6 +1,6 @@
 //! `/v1/tenants/{slug}`: what a tenant set for what may leave, and what it has used of its budget.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::access::{Principal, Role};
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query, given};
+use crate::path::Path;
 use crate::state::App;
 
 /// Days of usage if nobody says otherwise, and the most.

@@ -113,6 +113,17 @@ impl Operation {
         if asks { format!("{filled}?{}", query.finish()) } else { filled }
     }
 
+    /// Its address, with this (already written for a path) in the place of each parameter.
+    pub(crate) fn path_with(&self, text: &str) -> String {
+        let names = self.parameters("path").into_iter().map(|(name, ..)| format!("{{{name}}}"));
+        names.fold(self.path.clone(), |path, name| path.replace(&name, text))
+    }
+
+    /// The names of its query parameters.
+    pub(crate) fn query_names(&self) -> Vec<String> {
+        self.parameters("query").into_iter().map(|(name, ..)| name).collect()
+    }
+
     /// Its address, leading to nothing that exists; only the tenant is one.
     pub(crate) fn path_to_nothing(&self) -> String {
         self.filled(|name, example| match example {

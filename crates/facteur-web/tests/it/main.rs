@@ -21,11 +21,19 @@ mod inbound;
 #[cfg(test)]
 mod integrations;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod lab;
+#[cfg(test)]
+mod listeners;
+#[cfg(test)]
+mod nonsense;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod queue_management;
+#[cfg(test)]
+mod repeated;
 #[cfg(test)]
 mod sending;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::families::linked::{linked, path_with};
 use crate::json::Query;
-use crate::page::{Page, PageQuery};
+use crate::page::{Page, PageQuery, cursor};
 use crate::state::App;
 use crate::v1::templates::shapes::ChannelName;
 
@@ -78,12 +78,11 @@ pub(crate) async fn list(
     let asked = PageQuery { cursor: query.cursor, limit: query.limit };
     let (limit, after) = (asked.limit()?, asked.after()?);
     let channel = query.channel.map(|channel| channel.channel().as_str());
-    let rows = tenant_messages::page(&app.database, tenant.as_str(), channel, after, limit).await?;
-    let page = Page::of(rows, limit, |row| *row);
-    let ids: Vec<Uuid> = page.data.iter().map(|row| row.id).collect();
+    let page = tenant_messages::page(&app.database, tenant.as_str(), channel, after, limit).await?;
+    let ids: Vec<Uuid> = page.places.iter().map(|place| place.id).collect();
     let mut messages = listing::by_ids(&app.database, &ids).await?;
     messages.sort_by_key(|message| std::cmp::Reverse((message.created_at, message.id)));
     let data: Vec<HistoryEntry> = messages.into_iter().map(HistoryEntry::from).collect();
     let filters = [("channel", channel.map(str::to_owned)), ("limit", Some(limit.to_string()))];
-    Ok(linked(Page { data, next_cursor: page.next_cursor }, &path_with("/twilio/history", &filters)))
+    Ok(linked(Page { data, next_cursor: page.next.map(cursor) }, &path_with("/twilio/history", &filters)))
 }

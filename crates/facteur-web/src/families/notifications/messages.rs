@@ -28,7 +28,7 @@ use crate::families::tenant;
 use crate::families::twice::Twice;
 use crate::json::{Json, Query};
 use crate::judge::Wish;
-use crate::page::{Page, PageQuery};
+use crate::page::{Page, PageQuery, cursor};
 use crate::path::Path;
 use crate::state::App;
 use crate::v1::templates::preview::values;
@@ -264,9 +264,8 @@ pub(crate) async fn list(
     let asked = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
     let (limit, after) = (asked.limit()?, asked.after()?);
     let channel = query.channel.map(|channel| channel.channel().as_str());
-    let rows = tenant_messages::page(&app.database, tenant.as_str(), channel, after, limit).await?;
-    let page = Page::of(rows, limit, |row| *row);
-    let ids: Vec<Uuid> = page.data.iter().map(|row| row.id).collect();
+    let page = tenant_messages::page(&app.database, tenant.as_str(), channel, after, limit).await?;
+    let ids: Vec<Uuid> = page.places.iter().map(|place| place.id).collect();
     let mut messages = listing::by_ids(&app.database, &ids).await?;
     messages.sort_by_key(|message| std::cmp::Reverse((message.created_at, message.id)));
     let mut subjects = tenant_messages::subjects(&app.database, &ids).await?;
@@ -282,7 +281,7 @@ pub(crate) async fn list(
             ("limit", Some(limit.to_string())),
         ],
     );
-    Ok(linked(Page { data: shown.collect::<Vec<_>>(), next_cursor: page.next_cursor }, &path))
+    Ok(linked(Page { data: shown.collect::<Vec<_>>(), next_cursor: page.next.map(cursor) }, &path))
 }
 
 /// Reads a notification.

@@ -1,6 +1,6 @@
 //! What is done to a bulk while it runs.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use facteur_core::Timestamp;
 use facteur_core::hold::Scope;
@@ -16,6 +16,7 @@ use crate::access::Principal;
 use crate::bulks::check_rate;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::{App, AppState};
 
 /// The reason where nobody gives one.

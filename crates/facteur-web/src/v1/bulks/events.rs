@@ -3,11 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
@@ -15,6 +14,8 @@ use super::read::{parse, view};
 use super::view::BulkView;
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::path::Path;
+use crate::shares::Share;
 use crate::state::App;
 
 /// How often it is looked whether something has changed.
@@ -34,7 +35,7 @@ struct Listener {
     last: Option<BulkView>,
     looks: u32,
     is_over: bool,
-    _permit: OwnedSemaphorePermit,
+    _share: Share,
 }
 
 /// Progress as it happens: an event `progress` with the bulk, at most one a second and only when something has changed;
@@ -55,26 +56,27 @@ pub(crate) async fn listen(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, io::Error>>>, ApiError> {
-    let permit = app.bulks.listeners.clone().try_acquire_owned().map_err(|_| BUSY)?;
+    let share = app.bulks.listeners.take(principal.scope()).ok_or(BUSY)?;
     let id = super::read::seen(&app, &principal, parse(&id)?).await?;
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let listener =
-        Listener { app, principal, id, ticks, last: None, looks: 0, is_over: false, _permit: permit };
+        Listener { app, principal, id, ticks, last: None, looks: 0, is_over: false, _share: share };
     Ok(Sse::new(unfold(listener, next)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
-/// The next event; a database that gives no answer ends the stream, and the listener comes again.
+/// The next event. A database that gives no answer ends the stream, a stop and the end of the listener's key do too: it
+/// comes again, or may not.
 async fn next(mut listener: Listener) -> Option<(Result<Event, io::Error>, Listener)> {
     if listener.is_over {
         return None;
     }
     while listener.looks < LOOKS_MAX {
         listener.looks += 1;
-        listener.ticks.tick().await;
-        let seen = view(&listener.app, Some(&listener.principal), listener.id).await;
-        let seen = match seen {
-            Ok(seen) => seen,
+        let stopping = listener.app.bulks.stopping.clone();
+        stopping.run_until_cancelled(listener.ticks.tick()).await?;
+        let seen = match seen_now(&listener).await {
+            Ok(seen) => seen?,
             Err(error) => {
                 listener.is_over = true;
                 return Some((Err(io::Error::other(error.sentence)), listener));
@@ -90,4 +92,12 @@ async fn next(mut listener: Listener) -> Option<(Result<Event, io::Error>, Liste
         }
     }
     None
+}
+
+/// The bulk as it stands; `None` if the listener may not see it any more.
+async fn seen_now(Listener { app, principal, id, .. }: &Listener) -> Result<Option<BulkView>, ApiError> {
+    if !app.access.still_lets_in(principal, (app.now)()).await? {
+        return Ok(None);
+    }
+    view(app, Some(principal), *id).await.map(Some)
 }

@@ -1,7 +1,7 @@
 //! `GET /v1/bulks/{id}/failed.csv`: who did not get it.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use facteur_core::status::Status;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::read::{parse, seen};
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
+use crate::path::Path;
 use crate::state::App;
 
 /// Rows that are read and written at once.

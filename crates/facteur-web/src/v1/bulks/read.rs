@@ -1,6 +1,6 @@
 //! Looks at bulks and their recipients.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use facteur_core::Timestamp;
 use facteur_core::status::Status;
 use facteur_postgres::bulks::{self, BulkFilter};
@@ -14,6 +14,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
+use crate::path::Path;
 use crate::state::{App, AppState};
 
 pub(super) const UNKNOWN: ApiError = ApiError::not_found("there is no such bulk");

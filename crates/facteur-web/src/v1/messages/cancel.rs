@@ -1,6 +1,6 @@
 //! Cancelling a message that has not left.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use facteur_core::ids::{JobId, Tenant};
 use facteur_postgres::cancels::{self, Cancel};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::{named, owner};
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::{App, AppState};
 
 /// Why.

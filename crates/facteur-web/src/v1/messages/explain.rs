@@ -1,6 +1,6 @@
 //! `GET /v1/messages/{id}/explain`: why a message is where it is, and what comes next.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use facteur_core::Timestamp;
 use facteur_core::breaker::State as BreakerState;
 use facteur_postgres::messages::{self, Story};
@@ -13,6 +13,7 @@ use super::{NO_MESSAGE, named};
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::App;
 
 /// Why a message is where it is.

@@ -1,6 +1,6 @@
 //! `GET /v1/messages/{id}`: one message, every call to Twilio, and what Twilio told later.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use facteur_postgres::{listing, messages};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use super::{NO_MESSAGE, named};
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::Json;
+use crate::path::Path;
 use crate::state::App;
 
 /// A message with its history.
