@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use facteur_core::ids::Tenant;
+use facteur_postgres::acts::By;
 use facteur_postgres::api_keys::FoundKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -79,8 +80,13 @@ impl Principal {
     }
 
     /// Somebody at the command line, who reaches the database anyhow.
-    pub(crate) fn command() -> Self {
-        Self { actor: "command line".to_owned(), role: Role::Superadmin, tenant: None, request_id: None }
+    pub(crate) fn command(actor: String) -> Self {
+        Self { actor, role: Role::Superadmin, tenant: None, request_id: None }
+    }
+
+    /// Who does something, and by which request, for the audit log.
+    pub(crate) fn by(&self) -> By<'_> {
+        By { actor: &self.actor, request_id: self.request_id.as_deref() }
     }
 
     /// The tenant that a list is limited to; `None` for all.

@@ -207,7 +207,7 @@ pub(crate) async fn change(
         return Err(WEIGHT_FORBIDDEN);
     }
     let change = patch.change()?;
-    Ok(Json(tenants::set(&app.database, &tenant, &change, &principal.actor).await?.into()))
+    Ok(Json(tenants::set(&app.database, &tenant, &change, principal.by()).await?.into()))
 }
 
 /// Which days.

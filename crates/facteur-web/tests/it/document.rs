@@ -145,11 +145,23 @@ impl Operation {
         key: Option<&str>,
         body: Option<&(String, String)>,
     ) -> Answer {
+        self.ask_as(lab, (path, "example"), key, body).await
+    }
+
+    /// Asks in a request of this name.
+    pub(crate) async fn ask_as(
+        &self,
+        lab: &Lab,
+        (path, request_id): (&str, &str),
+        key: Option<&str>,
+        body: Option<&(String, String)>,
+    ) -> Answer {
         let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         let kind = body.map(|(kind, _)| format!("Content-Type: {kind}\r\n")).unwrap_or_default();
         let body = body.map_or("", |(_, text)| text);
         lab.raw(&format!(
-            "{} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{key}{kind}Content-Length: {}\r\n\r\n{body}",
+            "{} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: {request_id}\r\n{key}{kind}\
+             Content-Length: {}\r\n\r\n{body}",
             self.method,
             body.len()
         ))

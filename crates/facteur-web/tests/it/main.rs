@@ -6,6 +6,7 @@ mod access;
 mod asking;
 #[cfg(test)]
 mod audit;
+mod audited;
 #[cfg(test)]
 mod back_office;
 #[cfg(test)]

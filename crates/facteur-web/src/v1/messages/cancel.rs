@@ -79,7 +79,7 @@ async fn run(
         Some(Ok(tenant)) => tenant,
         Some(Err(_)) | None => principal.tenant_for(None)?,
     };
-    let canceled = cancels::cancel(&app.database, id, &tenant, reason, &principal.actor).await?;
+    let canceled = cancels::cancel(&app.database, id, &tenant, reason, principal.by()).await?;
     let done = |was_seen| Ok(Json(Canceled { id: id.0, status: "canceled", was_seen }));
     match canceled {
         Cancel::Canceled => done(true),
