@@ -26,12 +26,14 @@ mod pressure;
 mod quarantine;
 mod router;
 mod server;
+mod shape;
 mod signed;
 mod state;
 mod status_webhook;
 mod v1;
 mod waiting;
 mod web;
+mod webhook_forms;
 
 pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
 pub use bulks::{BulkFile, BulkHead, FileUploaded, Preview, RefusedLine};

@@ -56,7 +56,7 @@ async fn every_route_that_sends_or_changes_something_leaves_one_record_that_says
             Some(None) => false,
         };
         if !is_right {
-            wrong.push(format!("{operation} ({}): {}", answer.status, records.unwrap_or_default()));
+            wrong.push(format!("{operation}: {} {}: {records:?}", answer.status, answer.body));
         }
     }
     assert!(

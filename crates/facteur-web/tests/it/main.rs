@@ -41,3 +41,5 @@ mod templates;
 mod tenants;
 #[cfg(test)]
 mod throughput;
+#[cfg(test)]
+mod webhook_document;
