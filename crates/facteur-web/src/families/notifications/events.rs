@@ -46,6 +46,7 @@ pub(crate) struct TicketEvent {
     #[schema(value_type = BTreeMap<String, ScalarShape>)]
     context: BTreeMap<String, Scalar>,
     /// Only over these channels; over every channel that the event has templates for if absent.
+    #[schema(value_type = Option<Vec<ChannelName>>)]
     channels: Option<BTreeSet<ChannelName>>,
     /// True: the contact agreed to be written to over these channels, which is recorded. False: they withdrew that.
     /// Without it, what was recorded counts.

@@ -38,7 +38,7 @@ pub(crate) struct Canceled {
     path = "/v1/messages/{id}/cancel",
     tag = "messages",
     params(("id" = String, Path, description = "The message's id", example = "0197c1de-0000-7000-8000-00000000fe04")),
-    request_body(content = CancelRequest, example = json!({"reason": "the appointment was moved"})),
+    request_body(content = Option<CancelRequest>, example = json!({"reason": "the appointment was moved"})),
     responses((status = 200, body = Canceled), (status = 404, body = inline(ErrorBody<'_>)), (status = 409, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn cancel(
