@@ -4,8 +4,11 @@
 use facteur_core::ids::{JobId, Tenant};
 use facteur_core::limits::DUTY_ROWS_MAX;
 use facteur_core::status::Status;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::acts::By;
+use crate::audit::ALL_TENANTS;
 use crate::batch_error::{BatchFailure, classify};
 use crate::claim::final_statuses;
 use crate::pool::{Client, Database};
@@ -19,19 +22,29 @@ pub const COUNT_MAX: i64 = 100_000;
 const STANDING: &str = "SELECT status FROM facteur.jobs WHERE id = $1";
 
 /// Judged on the row as it is when its lock is ours.
-const CANCEL: &str = "UPDATE facteur.jobs SET status = 'canceled', reason = 'canceled', sentence = $2, not_before = NULL, \
+const CANCEL: &str = "WITH canceled AS (UPDATE facteur.jobs SET status = 'canceled', reason = 'canceled', sentence = $2, not_before = NULL, \
          due_at = NULL, waits_for = NULL, in_line_since = NULL, updated_at = clock_timestamp() \
-     WHERE id = $1 AND status = ANY ($3::text[]) RETURNING id";
+     WHERE id = $1 AND status = ANY ($3::text[]) RETURNING id, tenant) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT tenant, $4, 'message_canceled', id::text, $5, jsonb_build_object('reason', $6::text) FROM canceled \
+     RETURNING id";
 
 /// A job that nobody has seen: its row is made before its envelope comes. Its fingerprint is empty, so that whatever
 /// comes under its id finds the end.
-const TOMBSTONE: &str = "INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, sentence, deadline) \
+const TOMBSTONE: &str = "WITH canceled AS (INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, sentence, deadline) \
      VALUES ($1, '', $2, 'normal', 'canceled', 'canceled', $3, clock_timestamp()) \
-     ON CONFLICT (id) DO NOTHING RETURNING id";
+     ON CONFLICT (id) DO NOTHING RETURNING id, tenant) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT tenant, $4, 'message_canceled', id::text, $5, jsonb_build_object('reason', $6::text) FROM canceled \
+     RETURNING id";
 
 /// The first actor and reason stand.
-const CANCEL_BULK: &str = "INSERT INTO facteur.bulk_cancels (bulk_id, reason, actor) VALUES ($1, $2, $3) \
-     ON CONFLICT (bulk_id) DO NOTHING";
+const CANCEL_BULK: &str = "WITH canceled AS (INSERT INTO facteur.bulk_cancels (bulk_id, reason, actor) VALUES ($1, $2, $3) \
+     ON CONFLICT (bulk_id) DO NOTHING RETURNING bulk_id) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT coalesce((SELECT tenant FROM facteur.bulks WHERE id = $1), \
+                     (SELECT tenant FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $1 LIMIT 1), $5), \
+         $3, 'bulk_canceled', bulk_id::text, $4, jsonb_build_object('reason', $2::text) FROM canceled";
 
 /// One chunk of a bulk, along its index.
 const CHUNK: &str = "WITH picked AS (SELECT id FROM facteur.messages \
@@ -99,8 +112,9 @@ pub async fn cancel(
     id: JobId,
     tenant: &Tenant,
     reason: &str,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<Cancel, BatchFailure> {
+    let By { actor, request_id } = by.into();
     check(reason, actor)?;
     let client = database.client().await?;
     let update = client.prepare_cached(CANCEL).await.map_err(classify)?;
@@ -108,7 +122,8 @@ pub async fn cancel(
     // A row that appears after the first look is met by the second.
     loop {
         let sentence = format!("by {actor}: {reason}");
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&id.0, &sentence, &cancelable()];
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&id.0, &sentence, &cancelable(), &actor, &request_id, &reason];
         if client.query_opt(&update, &parameters).await.map_err(classify)?.is_some() {
             return Ok(Cancel::Canceled);
         }
@@ -118,10 +133,9 @@ pub async fn cancel(
             Some(status) => return Ok(refused(status)),
             None => {
                 let sentence = format!("before it was seen, by {actor}: {reason}");
-                let made = client
-                    .query_opt(&insert, &[&id.0, &tenant.as_str(), &sentence])
-                    .await
-                    .map_err(classify)?;
+                let parameters: [&(dyn ToSql + Sync); 6] =
+                    [&id.0, &tenant.as_str(), &sentence, &actor, &request_id, &reason];
+                let made = client.query_opt(&insert, &parameters).await.map_err(classify)?;
                 if made.is_some() {
                     return Ok(Cancel::Unseen);
                 }
@@ -154,18 +168,20 @@ pub async fn cancel_bulk(
     database: &Database,
     bulk_id: Uuid,
     reason: &str,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<BulkCancel, BatchFailure> {
+    let By { actor, request_id } = by.into();
     check(reason, actor)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(CANCEL_BULK).await.map_err(classify)?;
-    client.execute(&statement, &[&bulk_id, &reason, &actor]).await.map_err(classify)?;
+    let parameters: [&(dyn ToSql + Sync); 5] = [&bulk_id, &reason, &actor, &request_id, &ALL_TENANTS];
+    client.execute(&statement, &parameters).await.map_err(classify)?;
     let statement = client.prepare_cached(CHUNK).await.map_err(classify)?;
     let sentence = format!("with its bulk, by {actor}: {reason}");
     let (cancelable, finals) = (cancelable(), final_statuses());
     let (mut sum, mut last) = (BulkCancel::default(), None::<Uuid>);
     loop {
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        let parameters: [&(dyn ToSql + Sync); 6] =
             [&bulk_id, &last, &DUTY_ROWS_MAX, &sentence, &cancelable, &finals];
         let row = client.query_one(&statement, &parameters).await.map_err(classify)?;
         sum.canceled += row.get::<_, i64>("canceled");

@@ -10,9 +10,10 @@ use facteur_core::conversation::{ConversationEvent, ConversationStatus};
 use facteur_core::ids::Tenant;
 use facteur_core::phone::PhoneNumber;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::inbound::transitions;
 use crate::page::Position;
@@ -53,12 +54,14 @@ const LIST: &str = concat!(
 const FIND: &str = conversation!("SELECT * FROM facteur.conversations WHERE id = $1");
 
 /// A status that is set goes before the one that looking makes.
-const CHANGE: &str = "UPDATE facteur.conversations c SET updated_at = clock_timestamp(), \
+const CHANGE: &str = "WITH changed AS (UPDATE facteur.conversations c SET updated_at = clock_timestamp(), \
          status = coalesce($2::text, CASE WHEN $5::bool THEN (SELECT m.after \
              FROM unnest($6::text[], $7::text[]) AS m(before, after) WHERE m.before = c.status) END, c.status), \
          assignee = CASE WHEN $3::bool THEN $4::text ELSE c.assignee END, \
          unread = CASE WHEN $5 THEN 0 ELSE c.unread END \
-     WHERE id = $1";
+     WHERE id = $1 RETURNING id, tenant) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT tenant, $8, 'conversation_changed', id::text, $9, $10::jsonb FROM changed";
 
 const WROTE: &str = "WITH contact AS (INSERT INTO facteur.contacts (tenant, number) VALUES ($1::text, $2::text) \
          ON CONFLICT DO NOTHING) \
@@ -193,12 +196,28 @@ pub async fn change(
     database: &Database,
     id: Uuid,
     change: &ConversationChange,
+    by: impl Into<By<'_>>,
 ) -> Result<bool, BatchFailure> {
+    let by = by.into();
     let (before, after) = transitions(ConversationEvent::Seen);
     let status = change.status.map(ConversationStatus::as_str);
     let assignee = change.assignee.as_ref().and_then(Option::as_deref);
-    let parameters: [&(dyn ToSql + Sync); 7] =
-        [&id, &status, &change.assignee.is_some(), &assignee, &change.is_seen, &before, &after];
+    let mut told = serde_json::Map::new();
+    told.extend(status.map(|status| ("status".to_owned(), status.into())));
+    told.extend(change.assignee.as_ref().map(|_| ("assignee".to_owned(), assignee.into())));
+    told.extend(change.is_seen.then(|| ("is_read".to_owned(), true.into())));
+    let parameters: [&(dyn ToSql + Sync); 10] = [
+        &id,
+        &status,
+        &change.assignee.is_some(),
+        &assignee,
+        &change.is_seen,
+        &before,
+        &after,
+        &by.actor,
+        &by.request_id,
+        &Json(&told),
+    ];
     let client = database.client().await?;
     let statement = client.prepare_cached(CHANGE).await.map_err(classify)?;
     Ok(client.execute(&statement, &parameters).await.map_err(classify)? == 1)

@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::audit::{self, Entry};
+use crate::acts::{self, By};
 use crate::batch_error::BatchFailure;
 use crate::page::Position;
 use crate::pauses::{self, PauseEnd};
@@ -122,10 +122,11 @@ pub async fn create(
     database: &Database,
     keyring: &Keyring,
     new: &NewIntegration,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<IntegrationRow, IntegrationError> {
+    let by = by.into();
     check_words("name", &new.name, NAME_CHARS_MAX)?;
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let id = Uuid::new_v4();
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
@@ -135,7 +136,7 @@ pub async fn create(
         api_key_sid: new.api_key_sid.as_deref(),
         secrets: new.secrets.as_ref(),
     };
-    account::write(&transaction, keyring, credentials, actor).await?;
+    account::write(&transaction, keyring, credentials, by.actor).await?;
     let parameters: [&(dyn ToSql + Sync); 8] = [
         &id,
         &new.tenant.as_str(),
@@ -144,14 +145,14 @@ pub async fn create(
         &new.account_sid,
         &new.phone_number,
         &new.messaging_service_sid,
-        &actor,
+        &by.actor,
     ];
     transaction.execute(INSERT, &parameters).await?;
     if !new.is_active {
-        transaction.execute(INACTIVE, &[&id.to_string(), &actor]).await?;
+        transaction.execute(INACTIVE, &[&id.to_string(), &by.actor]).await?;
     }
     let details = json!({ "name": new.name, "type": new.kind.as_str(), "account_sid": new.account_sid });
-    note(&transaction, "integration_created", new.tenant.as_str(), id, actor, details).await?;
+    note(&transaction, "integration_created", new.tenant.as_str(), id, by, details).await?;
     transaction.commit().await?;
     drop(client);
     find(database, None, id).await
@@ -166,10 +167,11 @@ pub async fn update(
     keyring: &Keyring,
     (tenant, id): (Option<&Tenant>, Uuid),
     patch: &IntegrationPatch,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<IntegrationRow, IntegrationError> {
+    let by = by.into();
     patch.name.as_ref().map_or(Ok(()), |name| check_words("name", name, NAME_CHARS_MAX))?;
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let before = find(database, tenant, id).await?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
@@ -180,7 +182,7 @@ pub async fn update(
             api_key_sid: patch.api_key_sid.as_deref(),
             secrets: patch.secrets.as_ref(),
         };
-        account::write(&transaction, keyring, credentials, actor).await?;
+        account::write(&transaction, keyring, credentials, by.actor).await?;
     }
     let parameters: [&(dyn ToSql + Sync); 7] = [
         &id,
@@ -189,11 +191,11 @@ pub async fn update(
         &patch.phone_number.clone().flatten(),
         &patch.messaging_service_sid.is_some(),
         &patch.messaging_service_sid.clone().flatten(),
-        &actor,
+        &by.actor,
     ];
     transaction.execute(UPDATE, &parameters).await?;
     let details = json!({ "changed": patch.fields() });
-    note(&transaction, "integration_changed", &before.tenant, id, actor, details).await?;
+    note(&transaction, "integration_changed", &before.tenant, id, by, details).await?;
     transaction.commit().await?;
     drop(client);
     find(database, tenant, id).await
@@ -207,15 +209,16 @@ pub async fn set_default(
     database: &Database,
     tenant: Option<&Tenant>,
     id: Uuid,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<IntegrationRow, IntegrationError> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let before = find(database, tenant, id).await?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     transaction.execute(NO_DEFAULT, &[&before.tenant, &before.kind.as_str()]).await?;
-    transaction.execute(DEFAULT, &[&id, &actor]).await?;
-    note(&transaction, "integration_made_default", &before.tenant, id, actor, json!({})).await?;
+    transaction.execute(DEFAULT, &[&id, &by.actor]).await?;
+    note(&transaction, "integration_made_default", &before.tenant, id, by, json!({})).await?;
     transaction.commit().await?;
     drop(client);
     find(database, tenant, id).await
@@ -229,18 +232,22 @@ pub async fn set_active(
     database: &Database,
     (tenant, id): (Option<&Tenant>, Uuid),
     is_active: bool,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<IntegrationRow, IntegrationError> {
+    let by = by.into();
     let before = find(database, tenant, id).await?;
     let scope = Scope::Integration(id.to_string());
-    if is_active {
-        pauses::resume(database, &scope, Some("activated"), actor).await?;
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    let action = if is_active {
+        pauses::resume_within(&transaction, &scope, Some("activated"), by.actor).await?;
+        "integration_activated"
     } else {
-        pauses::pause(database, &scope, "deactivated", actor, PauseEnd::Open).await?;
-    }
-    let action = if is_active { "integration_activated" } else { "integration_deactivated" };
-    let client = database.client().await?;
-    note(&client, action, &before.tenant, id, actor, json!({})).await?;
+        pauses::pause_within(&transaction, &scope, "deactivated", by.actor, PauseEnd::Open).await?;
+        "integration_deactivated"
+    };
+    note(&transaction, action, &before.tenant, id, by, json!({})).await?;
+    transaction.commit().await?;
     drop(client);
     find(database, tenant, id).await
 }
@@ -255,40 +262,33 @@ pub async fn is_known(database: &Database, key: &str) -> Result<bool, Integratio
     Ok(client.query_one(&statement, &[&key, &key.parse::<Uuid>().ok()]).await?.get(0))
 }
 
-/// Keeps what a look at an account came to: a stable word, and the sentence.
+/// Keeps what a look at an integration's account came to: a stable word, and the sentence.
 ///
 /// # Errors
 /// The database's, classified.
 pub async fn tested(
     database: &Database,
-    account_sid: &str,
-    result: &str,
-    sentence: &str,
+    row: &IntegrationRow,
+    (result, sentence): (&str, &str),
+    by: impl Into<By<'_>>,
 ) -> Result<(), IntegrationError> {
-    let client = database.client().await?;
-    let statement = client.prepare_cached(TESTED).await?;
-    client.execute(&statement, &[&account_sid, &result, &sentence]).await?;
-    Ok(())
+    let by = by.into();
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    transaction.execute(TESTED, &[&row.account_sid, &result, &sentence]).await?;
+    note(&transaction, "integration_tested", &row.tenant, row.id, by, json!({ "result": result })).await?;
+    Ok(transaction.commit().await?)
 }
 
-/// Writes an act down for the audit log.
 async fn note(
     client: &impl GenericClient,
     action: &str,
     tenant: &str,
     id: Uuid,
-    actor: &str,
+    by: By<'_>,
     details: Value,
 ) -> Result<(), BatchFailure> {
-    let entry = Entry {
-        tenant: tenant.to_owned(),
-        actor: actor.to_owned(),
-        action: action.to_owned(),
-        subject: Some(id.to_string()),
-        request_id: None,
-        details,
-    };
-    audit::record(client, &entry).await
+    acts::note(client, by, action, (tenant, &id.to_string()), details).await
 }
 
 /// `None` for a type that a newer release invented.

@@ -1,6 +1,7 @@
 //! The only crate that knows SQL: claims, outcomes, every table of the schema `facteur`.
 
 pub mod accept;
+pub mod acts;
 pub mod api_keys;
 pub mod audit;
 mod backoff_policy;

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use facteur_core::Timestamp;
 use facteur_core::hold::{Hold, Scope};
+use serde_json::json;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
+use crate::acts::{By, note};
+use crate::audit::ALL_TENANTS;
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::{Client, Database};
 use crate::words::{ACTOR_CHARS_MAX, check_words};
@@ -64,6 +69,14 @@ pub enum PauseEnd {
     At(Timestamp),
 }
 
+/// Whom a pause concerns, for the audit log; nobody in particular for a lane.
+const WHOSE: &str = "SELECT CASE $1::text WHEN 'tenant' THEN $2::text \
+         WHEN 'sender' THEN (SELECT tenant FROM facteur.senders WHERE address = $2) \
+         WHEN 'integration' THEN coalesce((SELECT tenant FROM facteur.integrations WHERE id = $3::uuid), \
+             (SELECT tenant FROM facteur.accounts WHERE sid = $2)) \
+         WHEN 'bulk' THEN coalesce((SELECT tenant FROM facteur.bulks WHERE id = $3), \
+             (SELECT tenant FROM facteur.messages WHERE bulk_id IS NOT NULL AND bulk_id = $3 LIMIT 1)) END";
+
 /// A pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
@@ -100,13 +113,32 @@ pub async fn pause(
     database: &Database,
     scope: &Scope,
     reason: &str,
+    by: impl Into<By<'_>>,
+    end: PauseEnd,
+) -> Result<(Pause, bool), BatchFailure> {
+    let by = by.into();
+    let mut client = database.client().await?;
+    close_with(&client).await?;
+    let transaction = client.transaction().await.map_err(classify)?;
+    let (pause, was_open) = pause_within(&transaction, scope, reason, by.actor, end).await?;
+    let details = json!({
+        "scope": scope.kind(), "reason": reason, "until": pause.until.map(|until| until.to_string())
+    });
+    tell(&transaction, by, "pause_set", scope, details).await?;
+    transaction.commit().await.map_err(classify)?;
+    Ok((pause, was_open))
+}
+
+/// Pauses within a transaction; the caller tells the audit log.
+pub(crate) async fn pause_within(
+    client: &impl GenericClient,
+    scope: &Scope,
+    reason: &str,
     actor: &str,
     end: PauseEnd,
 ) -> Result<(Pause, bool), BatchFailure> {
     check_words("reason", reason, REASON_CHARS_MAX)?;
     check_words("actor", actor, ACTOR_CHARS_MAX)?;
-    let client = database.client().await?;
-    close_with(&client).await?;
     let statement = client.prepare_cached(NOW).await.map_err(classify)?;
     let row = client.query_one(&statement, &[&OPEN_MAX]).await.map_err(classify)?;
     let until = until(end, row.get("now")).map_err(BatchFailure::Data)?;
@@ -130,11 +162,26 @@ pub async fn resume(
     database: &Database,
     scope: &Scope,
     reason: Option<&str>,
+    by: impl Into<By<'_>>,
+) -> Result<Option<Pause>, BatchFailure> {
+    let by = by.into();
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await.map_err(classify)?;
+    let Some(pause) = resume_within(&transaction, scope, reason, by.actor).await? else { return Ok(None) };
+    tell(&transaction, by, "pause_lifted", scope, json!({ "scope": scope.kind(), "reason": reason })).await?;
+    transaction.commit().await.map_err(classify)?;
+    Ok(Some(pause))
+}
+
+/// Ends a pause within a transaction; the caller tells the audit log.
+pub(crate) async fn resume_within(
+    client: &impl GenericClient,
+    scope: &Scope,
+    reason: Option<&str>,
     actor: &str,
 ) -> Result<Option<Pause>, BatchFailure> {
     reason.map_or(Ok(()), |reason| check_words("reason", reason, REASON_CHARS_MAX))?;
     check_words("actor", actor, ACTOR_CHARS_MAX)?;
-    let client = database.client().await?;
     let statement = client.prepare_cached(RESUME).await.map_err(classify)?;
     let row = client
         .query_opt(&statement, &[&scope.kind(), &scope.key(), &actor, &reason])
@@ -202,6 +249,21 @@ pub(crate) async fn of_scope(client: &Client, scope: &Scope) -> Result<Option<Pa
     let statement = client.prepare_cached(OF_SCOPE).await.map_err(classify)?;
     let row = client.query_opt(&statement, &[&scope.kind(), &scope.key()]).await.map_err(classify)?;
     Ok(row.as_ref().and_then(of_row))
+}
+
+async fn tell(
+    client: &impl GenericClient,
+    by: By<'_>,
+    action: &str,
+    scope: &Scope,
+    details: serde_json::Value,
+) -> Result<(), BatchFailure> {
+    let key = scope.key();
+    let statement = client.prepare_cached(WHOSE).await.map_err(classify)?;
+    let id = key.parse::<Uuid>().ok();
+    let row = client.query_one(&statement, &[&scope.kind(), &key, &id]).await.map_err(classify)?;
+    let tenant = row.get::<_, Option<String>>(0);
+    note(client, by, action, (tenant.as_deref().unwrap_or(ALL_TENANTS), &key), details).await
 }
 
 async fn close_with(client: &Client) -> Result<Vec<Pause>, BatchFailure> {

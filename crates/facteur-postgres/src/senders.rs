@@ -10,8 +10,11 @@ use facteur_core::gcra::Rate;
 use facteur_core::ids::Tenant;
 use facteur_core::sender::Sender;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::acts::By;
+use crate::audit::ALL_TENANTS;
 use crate::batch_error::{BatchFailure, classify};
 use crate::lines::COUNT_MAX;
 use crate::pool::Database;
@@ -21,13 +24,17 @@ pub use owners::{SenderError, SenderPatch, SenderPool, delete_pool, pools, put, 
 /// Most senders, and most tenants, of one list.
 const LISTED_MAX: i64 = 1_000;
 
-const SET_RATE: &str = "INSERT INTO facteur.senders (address, rate, changed_by) VALUES ($1, $2, $3) \
+const SET_RATE: &str = "WITH put AS (INSERT INTO facteur.senders (address, rate, changed_by) VALUES ($1, $2, $3) \
      ON CONFLICT (address) DO UPDATE SET rate = excluded.rate, changed_by = excluded.changed_by, \
-         updated_at = clock_timestamp()";
+         updated_at = clock_timestamp() RETURNING *) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT coalesce(tenant, $4), changed_by, 'sender_changed', address, $5, jsonb_build_object('rate_per_s', rate) FROM put";
 
 /// A sender that has no rate keeps its row for its owner.
-const CLEAR_RATE: &str = "UPDATE facteur.senders SET rate = NULL, changed_by = $2, updated_at = clock_timestamp() \
-     WHERE address = $1 AND rate IS NOT NULL";
+const CLEAR_RATE: &str = "WITH put AS (UPDATE facteur.senders SET rate = NULL, changed_by = $2, updated_at = clock_timestamp() \
+     WHERE address = $1 AND rate IS NOT NULL RETURNING *) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT coalesce(tenant, $3), changed_by, 'sender_changed', address, $4, jsonb_build_object('rate_per_s', rate) FROM put";
 
 /// Over its integration and in its pool it was for another tenant.
 const SET_TENANT: &str = "INSERT INTO facteur.senders AS s (address, tenant) VALUES ($1, $2) \
@@ -35,9 +42,11 @@ const SET_TENANT: &str = "INSERT INTO facteur.senders AS s (address, tenant) VAL
          integration_id = CASE WHEN s.tenant = excluded.tenant THEN s.integration_id END, \
          pool = CASE WHEN s.tenant = excluded.tenant THEN s.pool END";
 
-const SET_WEIGHT: &str = "INSERT INTO facteur.tenants (slug, weight, changed_by) VALUES ($1, $2, $3) \
+const SET_WEIGHT: &str = "WITH put AS (INSERT INTO facteur.tenants (slug, weight, changed_by) VALUES ($1, $2, $3) \
      ON CONFLICT (slug) DO UPDATE SET weight = excluded.weight, changed_by = excluded.changed_by, \
-         updated_at = clock_timestamp()";
+         updated_at = clock_timestamp() RETURNING *) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT slug, changed_by, 'tenant_changed', slug, $4, jsonb_build_object('weight', weight) FROM put";
 
 /// Senders with a row of their own, and those whose clock a worker has moved.
 const LIST: &str = "SELECT address, s.tenant, s.rate, s.integration_id, s.pool, s.changed_by, \
@@ -95,12 +104,15 @@ pub async fn set_rate(
     database: &Database,
     sender: &Sender,
     rate: Rate,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<(), BatchFailure> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(SET_RATE).await.map_err(classify)?;
-    client.execute(&statement, &[&sender.as_str(), &rate.as_per_second(), &actor]).await.map_err(classify)?;
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&sender.as_str(), &rate.as_per_second(), &by.actor, &ALL_TENANTS, &by.request_id];
+    client.execute(&statement, &parameters).await.map_err(classify)?;
     Ok(())
 }
 
@@ -108,11 +120,17 @@ pub async fn set_rate(
 ///
 /// # Errors
 /// The database's, classified.
-pub async fn clear_rate(database: &Database, sender: &Sender, actor: &str) -> Result<bool, BatchFailure> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+pub async fn clear_rate(
+    database: &Database,
+    sender: &Sender,
+    by: impl Into<By<'_>>,
+) -> Result<bool, BatchFailure> {
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(CLEAR_RATE).await.map_err(classify)?;
-    Ok(client.execute(&statement, &[&sender.as_str(), &actor]).await.map_err(classify)? == 1)
+    let parameters: [&(dyn ToSql + Sync); 4] = [&sender.as_str(), &by.actor, &ALL_TENANTS, &by.request_id];
+    Ok(client.execute(&statement, &parameters).await.map_err(classify)? == 1)
 }
 
 /// Gives a sender to a tenant, or to all.
@@ -138,12 +156,16 @@ pub async fn set_weight(
     database: &Database,
     tenant: &Tenant,
     weight: i32,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<(), BatchFailure> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(SET_WEIGHT).await.map_err(classify)?;
-    client.execute(&statement, &[&tenant.as_str(), &weight, &actor]).await.map_err(classify)?;
+    client
+        .execute(&statement, &[&tenant.as_str(), &weight, &by.actor, &by.request_id])
+        .await
+        .map_err(classify)?;
     Ok(())
 }
 

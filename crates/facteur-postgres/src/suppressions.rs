@@ -6,6 +6,7 @@ use facteur_core::phone::PhoneNumber;
 use facteur_core::sender::Sender;
 use tokio_postgres::types::ToSql;
 
+use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
 use crate::words::{ACTOR_CHARS_MAX, check_words};
@@ -23,14 +24,14 @@ const REMOVE: &str = "DELETE FROM facteur.suppressions WHERE tenant = $1 AND rec
 /// By a person, who is remembered.
 const ADD_BY: &str = "WITH added AS (INSERT INTO facteur.suppressions (tenant, recipient, sender, reason) \
          VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING tenant) \
-     INSERT INTO facteur.audit_log (tenant, actor, action, details) \
-     SELECT tenant, $5, 'suppression_added', jsonb_build_object('number', $2::text, 'sender', $3::text, 'reason', $4::text) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT tenant, $5, 'suppression_added', $2::text, $6, jsonb_build_object('number', $2::text, 'sender', $3::text, 'reason', $4::text) \
      FROM added";
 
 const REMOVE_BY: &str = "WITH removed AS (DELETE FROM facteur.suppressions \
          WHERE tenant = $1 AND recipient = $2 AND sender = $3 RETURNING tenant, reason) \
-     INSERT INTO facteur.audit_log (tenant, actor, action, details) \
-     SELECT tenant, $5, 'suppression_removed', jsonb_build_object('number', $2::text, 'sender', $3::text, \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT tenant, $5, 'suppression_removed', $2::text, $6, jsonb_build_object('number', $2::text, 'sender', $3::text, \
          'reason', $4::text, 'was', reason) FROM removed";
 
 /// An empty sender stands for all of the tenant's.
@@ -125,9 +126,9 @@ pub async fn add_by(
     database: &Database,
     (tenant, recipient, sender): (&Tenant, &PhoneNumber, Option<&Sender>),
     reason: &str,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<bool, BatchFailure> {
-    change(database, ADD_BY, (tenant, recipient, sender), reason, actor).await
+    change(database, ADD_BY, (tenant, recipient, sender), reason, by.into()).await
 }
 
 /// Lifts a suppression in somebody's name, exactly as it was made; the audit log has it, with the same commit. Returns
@@ -139,9 +140,9 @@ pub async fn remove_by(
     database: &Database,
     (tenant, recipient, sender): (&Tenant, &PhoneNumber, Option<&Sender>),
     reason: &str,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<bool, BatchFailure> {
-    change(database, REMOVE_BY, (tenant, recipient, sender), reason, actor).await
+    change(database, REMOVE_BY, (tenant, recipient, sender), reason, by.into()).await
 }
 
 async fn change(
@@ -149,14 +150,14 @@ async fn change(
     sql: &str,
     (tenant, recipient, sender): (&Tenant, &PhoneNumber, Option<&Sender>),
     reason: &str,
-    actor: &str,
+    by: By<'_>,
 ) -> Result<bool, BatchFailure> {
     check_words("reason", reason, REASON_CHARS_MAX)?;
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(sql).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 5] =
-        [&tenant.as_str(), &recipient.reveal(), &column(sender), &reason, &actor];
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&tenant.as_str(), &recipient.reveal(), &column(sender), &reason, &by.actor, &by.request_id];
     Ok(client.execute(&statement, &parameters).await.map_err(classify)? == 1)
 }
 

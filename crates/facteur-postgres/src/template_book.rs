@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::page::Position;
 use crate::pool::Database;
@@ -93,7 +94,7 @@ pub struct NewTemplate<'a> {
     /// Its text, with placeholders.
     pub text: &'a str,
     /// Who writes it.
-    pub changed_by: &'a str,
+    pub changed_by: By<'a>,
 }
 
 /// What is to be changed of a template; what is `None` stays.
@@ -155,7 +156,7 @@ pub async fn create(database: &Database, new: &NewTemplate<'_>) -> Result<Option
     let client = database.client().await?;
     let statement = client.prepare_cached(CREATE).await.map_err(classify)?;
     let (category, channel) = (new.category.as_str(), new.channel.map(Channel::as_str));
-    let parameters: [&(dyn ToSql + Sync); 10] = [
+    let parameters: [&(dyn ToSql + Sync); 11] = [
         &new.tenant,
         &new.name,
         &new.language,
@@ -164,8 +165,9 @@ pub async fn create(database: &Database, new: &NewTemplate<'_>) -> Result<Option
         &new.event,
         &new.subject,
         &new.is_active,
-        &new.changed_by,
+        &new.changed_by.actor,
         &new.text,
+        &new.changed_by.request_id,
     ];
     let row = client.query_opt(&statement, &parameters).await.map_err(classify)?;
     Ok(row.as_ref().map(template))
@@ -242,8 +244,9 @@ pub async fn change(
     tenant: Option<&str>,
     id: Uuid,
     change: &TemplateChange<'_>,
-    changed_by: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<Changed, BatchFailure> {
+    let by = by.into();
     change.name.map_or(Ok(()), check_name)?;
     change.language.map_or(Ok(()), check_language)?;
     check_words("event", change.event.flatten(), EVENT_CHARS_MAX)?;
@@ -261,7 +264,7 @@ pub async fn change(
         return Ok(Changed::NotFound);
     }
     let statement = transaction.prepare_cached(CHANGE).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 13] = [
+    let parameters: [&(dyn ToSql + Sync); 14] = [
         &id,
         &change.name,
         &change.language,
@@ -274,7 +277,8 @@ pub async fn change(
         &subject,
         &change.is_active,
         &change.text,
-        &changed_by,
+        &by.actor,
+        &by.request_id,
     ];
     let row = match transaction.query_one(&statement, &parameters).await {
         Ok(row) => row,
@@ -293,11 +297,13 @@ pub async fn delete(
     database: &Database,
     tenant: Option<&str>,
     id: Uuid,
-    deleted_by: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<bool, BatchFailure> {
+    let by = by.into();
     let client = database.client().await?;
     let statement = client.prepare_cached(DELETE).await.map_err(classify)?;
-    let row = client.query_opt(&statement, &[&id, &tenant, &deleted_by]).await.map_err(classify)?;
+    let row =
+        client.query_opt(&statement, &[&id, &tenant, &by.actor, &by.request_id]).await.map_err(classify)?;
     Ok(row.is_some())
 }
 

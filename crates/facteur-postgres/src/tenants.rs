@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 
+use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::{Client, Database};
 use crate::templates::check_language;
@@ -30,8 +31,8 @@ const LIST: &str = "SELECT slug, weight, countries_allowed, segments_per_day, qu
          time_zone, changed_by, updated_at FROM facteur.tenants ORDER BY slug LIMIT $1";
 
 /// What is not given stays; a flag before a value that may be NULL says whether it is given.
-const SET: &str = "WITH told AS (INSERT INTO facteur.audit_log (tenant, actor, action, details) \
-         VALUES ($1, $13, 'tenant_changed', $14::jsonb)) \
+const SET: &str = "WITH told AS (INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+         VALUES ($1, $13, 'tenant_changed', $1, $15, $14::jsonb)) \
      INSERT INTO facteur.tenants AS t (slug, weight, countries_allowed, segments_per_day, quiet_hours, \
          language, default_country, time_zone, changed_by) \
      VALUES ($1, coalesce($2::int4, 1), $4::text[], $6::int4, coalesce($7::bool, false), $9::text, $11::text, \
@@ -127,10 +128,11 @@ pub async fn set(
     database: &Database,
     tenant: &Tenant,
     change: &TenantChange,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<TenantSettings, BatchFailure> {
+    let by = by.into();
     check(change)?;
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let codes = |countries: &Vec<Country>| {
         let mut codes: Vec<String> = countries.iter().map(ToString::to_string).collect();
         codes.sort_unstable();
@@ -142,7 +144,7 @@ pub async fn set(
     let language = change.language.as_ref().and_then(Option::as_deref);
     let country = change.default_country.flatten().map(|country| country.to_string());
     let told = Json(told(change));
-    let parameters: [&(dyn ToSql + Sync); 14] = [
+    let parameters: [&(dyn ToSql + Sync); 15] = [
         &tenant.as_str(),
         &change.weight,
         &change.countries_allowed.is_some(),
@@ -155,8 +157,9 @@ pub async fn set(
         &change.default_country.is_some(),
         &country,
         &change.time_zone,
-        &actor,
+        &by.actor,
         &told,
+        &by.request_id,
     ];
     let client = database.client().await?;
     let statement = client.prepare_cached(SET).await.map_err(classify)?;

@@ -26,6 +26,7 @@ use crate::form::Form;
 use crate::metrics::{self, InboundResult};
 use crate::signed::{UNAVAILABLE, verify};
 use crate::state::{App, AppState};
+use crate::webhook_forms::InboundForm;
 
 /// Where Twilio calls. The form says over which channel a message came.
 pub(crate) const ROUTES: [&str; 3] =
@@ -58,7 +59,22 @@ const NO_ADDRESS: ApiError =
 const ROW: ApiError =
     ApiError::new(StatusCode::BAD_REQUEST, "invalid_value", "a value is none that can be kept");
 
-/// The routes.
+/// Takes what a contact wrote, over any channel.
+///
+/// It is kept once, with contact and conversation, and STOP and START are heeded at once. The answer is empty TwiML. What
+/// can't be verified is refused and kept in quarantine.
+#[utoipa::path(
+    post,
+    path = ROUTES[0],
+    tag = "webhooks",
+    security(("twilio" = [])),
+    request_body(content = InboundForm, content_type = "application/x-www-form-urlencoded", example = json!({
+        "AccountSid": "AC00000000000000000000000000000000", "MessageSid": "SM00000000000000000000000000000002",
+        "From": "+33612345699", "To": "+15005550006", "Body": "Bonjour", "NumMedia": "0"
+    })),
+    responses((status = 200, description = "Kept, now or before: empty TwiML.", body = String,
+        content_type = "text/xml", example = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response/>"))
+)]
 pub(crate) async fn receive(
     State(app): State<App>,
     uri: Uri,

@@ -27,6 +27,7 @@ mod pressure;
 mod quarantine;
 mod router;
 mod server;
+mod shape;
 mod shares;
 mod signed;
 mod state;
@@ -34,6 +35,7 @@ mod status_webhook;
 mod v1;
 mod waiting;
 mod web;
+mod webhook_forms;
 
 pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
 pub use bulks::{BulkFile, BulkHead, FileUploaded, Preview, RefusedLine};

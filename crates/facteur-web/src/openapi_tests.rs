@@ -20,7 +20,7 @@ fn described() -> Vec<(String, String, Value)> {
 fn the_table_of_rights_and_the_document_name_the_same_routes() {
     let documented: BTreeSet<(String, String)> = described()
         .into_iter()
-        .filter(|(.., operation)| operation["security"] != serde_json::json!([]))
+        .filter(|(.., operation)| operation["security"].is_null())
         .map(|(method, path, _)| (method, path))
         .collect();
     let ruled: BTreeSet<_> = RULES.iter().map(|(m, p, _)| ((*m).to_owned(), (*p).to_owned())).collect();

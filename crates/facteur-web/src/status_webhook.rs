@@ -22,6 +22,7 @@ use crate::form::Form;
 use crate::metrics::{self, CallbackResult};
 use crate::signed::{UNAVAILABLE, verify};
 use crate::state::{App, AppState};
+use crate::webhook_forms::StatusForm;
 
 /// Where Twilio calls.
 pub(crate) const ROUTE: &str = "/twilio/webhook/status";
@@ -44,7 +45,25 @@ enum Found {
     Malformed(ApiError),
 }
 
-/// The route.
+/// Takes what Twilio tells of a message: its status callback.
+///
+/// The URL that we give Twilio names message and attempt in its query, which the signature covers; without them it is a
+/// message that others sent, and is kept for a look. What can't be verified is refused and kept in quarantine.
+#[utoipa::path(
+    post,
+    path = ROUTE,
+    tag = "webhooks",
+    params(
+        ("message" = Option<String>, Query, description = "Our id of the message."),
+        ("attempt" = Option<u32>, Query, description = "Which attempt at it, from 1 on.", minimum = 1),
+    ),
+    security(("twilio" = [])),
+    request_body(content = StatusForm, content_type = "application/x-www-form-urlencoded", example = json!({
+        "AccountSid": "AC00000000000000000000000000000000", "MessageSid": "SM00000000000000000000000000000001",
+        "MessageStatus": "delivered"
+    })),
+    responses((status = 204, description = "Taken, now or before."))
+)]
 pub(crate) async fn receive(
     State(app): State<App>,
     uri: Uri,

@@ -5,18 +5,23 @@ use facteur_core::bulk::{self, BulkState, Ended};
 use facteur_core::limits::DUTY_ROWS_MAX;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
+use serde_json::json;
 use uuid::Uuid;
 
+use crate::acts::{By, note};
 use crate::batch_error::{BatchFailure, classify};
 use crate::cancels;
 use crate::pool::Database;
+use crate::words::{ACTOR_CHARS_MAX, check_words};
 
 const STATE: &str = "SELECT state FROM facteur.bulks WHERE id = $1";
 
 /// From this commit on nothing of it is released or claimed any more.
 const CANCEL: &str = "WITH ours AS (UPDATE facteur.bulks SET state = 'canceled', reason = $3 || ': ' || $2, \
          upload_token = NULL, ended_at = clock_timestamp(), updated_at = clock_timestamp() \
-         WHERE id = $1 AND state IN ('accepting', 'processing') RETURNING id) \
+         WHERE id = $1 AND state IN ('accepting', 'processing') RETURNING id, tenant), \
+     audited AS (INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+         SELECT tenant, $3, 'bulk_canceled', id::text, $4, jsonb_build_object('reason', $2::text) FROM ours) \
      INSERT INTO facteur.bulk_cancels (bulk_id, reason, actor) SELECT id, $2, $3 FROM ours \
      ON CONFLICT (bulk_id) DO UPDATE SET bulk_id = excluded.bulk_id RETURNING bulk_id";
 
@@ -31,10 +36,13 @@ const WITHDRAW: &str = "WITH ours AS MATERIALIZED (SELECT id FROM facteur.bulks 
          WHERE id = (SELECT id FROM ours) AND (SELECT count(*) FROM picked) < $2) \
      SELECT count(*) FROM picked";
 
-const SET_RATE: &str = "UPDATE facteur.bulks SET rate = $2, paced_to = greatest(paced_to, clock_timestamp()), \
-         updated_at = clock_timestamp() WHERE id = $1 AND state IN ('accepting', 'processing')";
+const SET_RATE: &str = "WITH changed AS (UPDATE facteur.bulks SET rate = $2, paced_to = greatest(paced_to, clock_timestamp()), \
+         updated_at = clock_timestamp() WHERE id = $1 AND state IN ('accepting', 'processing') \
+         RETURNING id, tenant, rate) \
+     INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
+     SELECT tenant, $3, 'bulk_rate_changed', id::text, $4, jsonb_build_object('rate', rate) FROM changed";
 
-const LOCK: &str = "SELECT state, coalesce(expires_at <= clock_timestamp(), false) AS is_over FROM facteur.bulks \
+const LOCK: &str = "SELECT state, tenant, coalesce(expires_at <= clock_timestamp(), false) AS is_over FROM facteur.bulks \
      WHERE id = $1 FOR UPDATE";
 
 /// The jobs are locked in the order of their ids, as claims and records lock them.
@@ -84,11 +92,18 @@ pub enum Acted {
 ///
 /// # Errors
 /// [`BatchFailure::Data`] if reason or actor are not as they must be; otherwise the database's, classified.
-pub async fn cancel(database: &Database, id: Uuid, reason: &str, actor: &str) -> Result<Acted, BatchFailure> {
+pub async fn cancel(
+    database: &Database,
+    id: Uuid,
+    reason: &str,
+    by: impl Into<By<'_>>,
+) -> Result<Acted, BatchFailure> {
+    let By { actor, request_id } = by.into();
     cancels::check(reason, actor)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(CANCEL).await.map_err(classify)?;
-    let canceled = client.query_opt(&statement, &[&id, &reason, &actor]).await.map_err(classify)?;
+    let canceled =
+        client.query_opt(&statement, &[&id, &reason, &actor, &request_id]).await.map_err(classify)?;
     drop(client);
     if canceled.is_none() {
         return not_now(database, id).await;
@@ -118,10 +133,18 @@ pub async fn withdraw(database: &Database, id: Uuid) -> Result<i64, BatchFailure
 ///
 /// # Errors
 /// The database's, classified.
-pub async fn set_rate(database: &Database, id: Uuid, rate: Option<f64>) -> Result<Acted, BatchFailure> {
+pub async fn set_rate(
+    database: &Database,
+    id: Uuid,
+    rate: Option<f64>,
+    by: impl Into<By<'_>>,
+) -> Result<Acted, BatchFailure> {
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let statement = client.prepare_cached(SET_RATE).await.map_err(classify)?;
-    let changed = client.execute(&statement, &[&id, &rate]).await.map_err(classify)?;
+    let changed =
+        client.execute(&statement, &[&id, &rate, &by.actor, &by.request_id]).await.map_err(classify)?;
     drop(client);
     if changed == 0 { not_now(database, id).await } else { Ok(Acted::Done(0)) }
 }
@@ -131,7 +154,9 @@ pub async fn set_rate(database: &Database, id: Uuid, rate: Option<f64>) -> Resul
 ///
 /// # Errors
 /// The database's, classified; what was given a round before stays so.
-pub async fn retry(database: &Database, id: Uuid) -> Result<Acted, BatchFailure> {
+pub async fn retry(database: &Database, id: Uuid, by: impl Into<By<'_>>) -> Result<Acted, BatchFailure> {
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let mut client = database.client().await?;
     let (mut last, mut sum) = (Some(0), 0);
     while let Some(after) = last {
@@ -146,6 +171,11 @@ pub async fn retry(database: &Database, id: Uuid) -> Result<Acted, BatchFailure>
         }
         if row.get("is_over") {
             return Ok(Acted::Over);
+        }
+        // Once, with the first chunk: what it is about is decided, and the rest is only work.
+        if after == 0 {
+            let subject = (row.get("tenant"), id.to_string());
+            note(&transaction, by, "bulk_retried", (subject.0, &subject.1), json!({})).await?;
         }
         let (to, again) = retry_chunk(&transaction, id, after, sum == 0).await?;
         transaction.commit().await.map_err(classify)?;

@@ -52,9 +52,13 @@ const REQUEUE: &str = "WITH moved AS (UPDATE facteur.jobs j SET status = 'waitin
          FROM facteur.messages m WHERE j.id = ANY ($1::uuid[]) AND m.id = j.id AND j.status = 'dead' \
          RETURNING j.id, j.lane, j.turn, m.headers, m.document), \
      closed AS (UPDATE facteur.dead_letters d SET state = 'requeued', closed_at = clock_timestamp() \
-         FROM moved WHERE d.job_id = moved.id AND d.state = 'open' RETURNING d.id, d.job_id), \
+         FROM moved WHERE d.job_id = moved.id AND d.state = 'open' \
+         RETURNING d.id, d.job_id, d.tenant), \
      noted AS (INSERT INTO facteur.requeues (dead_letter_id, job_id, actor, reason) \
          SELECT id, job_id, $2, $3 FROM closed), \
+     audited AS (INSERT INTO facteur.audit_log (tenant, actor, action, details) \
+         SELECT tenant, $2, 'dead_letters_requeued', jsonb_build_object('letters', count(*), 'reason', $3::text) \
+         FROM closed GROUP BY tenant), \
      woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
          SELECT lane, 'jobs', 'send.' || lane, id, 'facteur.job.v1', \
                 headers || jsonb_build_object('facteur-turn', turn), document FROM moved ORDER BY id) \
@@ -63,10 +67,13 @@ const REQUEUE: &str = "WITH moved AS (UPDATE facteur.jobs j SET status = 'waitin
 /// What went astray before it reached a record is published as its producer did, without what the broker and
 /// the burial wrote into its headers; a routing key that names no lane becomes the normal lane's.
 const REPUBLISH: &str = "WITH closed AS (UPDATE facteur.dead_letters SET state = 'requeued', closed_at = clock_timestamp() \
-         WHERE id = ANY ($1::uuid[]) AND state = 'open' RETURNING id, job_id, headers, body, \
+         WHERE id = ANY ($1::uuid[]) AND state = 'open' RETURNING id, job_id, tenant, headers, body, \
              coalesce(substring(routing_key FROM '(?:^|\\.)send\\.(urgent|normal|bulk)$'), 'normal') AS lane), \
      noted AS (INSERT INTO facteur.requeues (dead_letter_id, job_id, actor, reason) \
          SELECT id, job_id, $2, $3 FROM closed), \
+     audited AS (INSERT INTO facteur.audit_log (tenant, actor, action, details) \
+         SELECT tenant, $2, 'dead_letters_requeued', jsonb_build_object('letters', count(*), 'reason', $3::text) \
+         FROM closed GROUP BY tenant), \
      woken AS (INSERT INTO facteur.outbox (relay, exchange, routing_key, message_id, kind, headers, body) \
          SELECT lane, 'jobs', 'send.' || lane, job_id, 'facteur.job.v1', \
                 coalesce((SELECT jsonb_object_agg(key, value) FROM jsonb_each(headers) \

@@ -118,6 +118,12 @@ impl From<tokio_postgres::Error> for IntegrationError {
 }
 
 impl IntegrationPatch {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields().is_empty()
+    }
+
     /// The names of what it changes.
     pub(super) fn fields(&self) -> Vec<&'static str> {
         let given = [

@@ -4,9 +4,12 @@ use facteur_core::gcra::Rate;
 use facteur_core::ids::Tenant;
 use facteur_core::integration::IntegrationType;
 use facteur_core::sender::Sender;
+use serde_json::json;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::acts::{By, note};
+use crate::audit::ALL_TENANTS;
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
 use crate::words::{ACTOR_CHARS_MAX, check_words};
@@ -112,9 +115,10 @@ pub async fn put(
     scope: Option<&Tenant>,
     sender: &Sender,
     patch: &SenderPatch,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<(), SenderError> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     let before = transaction.query_opt(LOCK, &[&sender.as_str()]).await?;
@@ -156,8 +160,12 @@ pub async fn put(
         carries(sender, row.get("channel"))?;
     }
     let parameters: [&(dyn ToSql + Sync); 6] =
-        [&sender.as_str(), &tenant, &rate, &integration, &pool, &actor];
+        [&sender.as_str(), &tenant, &rate, &integration, &pool, &by.actor];
     transaction.execute(PUT, &parameters).await?;
+    let details =
+        json!({ "tenant": tenant, "rate_per_s": rate, "integration_id": integration, "pool": pool });
+    let whose = owner.as_deref().or(tenant.as_deref()).unwrap_or(ALL_TENANTS);
+    note(&transaction, by, "sender_changed", (whose, sender.as_str()), details).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -177,19 +185,22 @@ pub async fn put_pool(
     name: &str,
     kind: IntegrationType,
     is_default: bool,
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<(), SenderError> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     let (tenant, kind) = (tenant.as_str(), kind.as_str());
     if is_default {
         transaction.execute(NO_DEFAULT, &[&tenant, &kind, &name]).await?;
     }
-    let put = transaction.execute(PUT_POOL, &[&tenant, &name, &kind, &is_default, &actor]).await?;
+    let put = transaction.execute(PUT_POOL, &[&tenant, &name, &kind, &is_default, &by.actor]).await?;
     if put == 0 {
         return Err(SenderError::PoolChannel);
     }
+    let details = json!({ "channel": kind, "is_default": is_default });
+    note(&transaction, by, "sender_pool_changed", (tenant, name), details).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -197,13 +208,21 @@ pub async fn put_pool(
 ///
 /// # Errors
 /// [`SenderError::PoolMissing`]; the database's.
-pub async fn delete_pool(database: &Database, tenant: &Tenant, name: &str) -> Result<(), SenderError> {
+pub async fn delete_pool(
+    database: &Database,
+    tenant: &Tenant,
+    name: &str,
+    by: impl Into<By<'_>>,
+) -> Result<(), SenderError> {
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     transaction.execute(EMPTY_POOL, &[&tenant.as_str(), &name]).await?;
     if transaction.execute(DELETE_POOL, &[&tenant.as_str(), &name]).await? == 0 {
         return Err(SenderError::PoolMissing);
     }
+    note(&transaction, by, "sender_pool_deleted", (tenant.as_str(), name), json!({})).await?;
     Ok(transaction.commit().await?)
 }
 

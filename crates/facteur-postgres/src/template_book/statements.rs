@@ -20,11 +20,13 @@ macro_rules! with_text {
 
 /// The audit record of what a statement did to the rows of its part.
 macro_rules! audit {
-    ($action:literal, $part:literal) => {
+    ($action:literal, $part:literal, $request_id:literal) => {
         concat!(
-            "INSERT INTO facteur.audit_log (tenant, actor, action, subject, details) SELECT tenant, changed_by, ",
+            "INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) SELECT tenant, changed_by, ",
             $action,
-            ", id::text, jsonb_build_object('name', name, 'language', language, 'version', version) FROM ",
+            ", id::text, ",
+            $request_id,
+            ", jsonb_build_object('name', name, 'language', language, 'version', version) FROM ",
             $part
         )
     };
@@ -37,7 +39,7 @@ pub(super) const CREATE: &str = concat!(
     columns!(),
     "), versioned AS (INSERT INTO facteur.template_versions (tenant, name, language, version, text, changed_by) \
          SELECT tenant, name, language, version, $10, changed_by FROM made), audited AS (",
-    audit!("'template_created'", "made"),
+    audit!("'template_created'", "made", "$11"),
     ") SELECT t.*, $10::text AS text FROM made t"
 );
 
@@ -84,13 +86,13 @@ pub(super) const CHANGE: &str = concat!(
     "), versioned AS (INSERT INTO facteur.template_versions (tenant, name, language, version, text, changed_by) \
          SELECT m.tenant, m.name, m.language, m.version, $12, m.changed_by \
          FROM moved m JOIN was USING (id) WHERE m.version > was.version), audited AS (",
-    audit!("'template_changed'", "moved"),
+    audit!("'template_changed'", "moved", "$14"),
     ") SELECT t.*, coalesce($12, was.text) AS text FROM moved t JOIN was USING (id)"
 );
 
 pub(super) const DELETE: &str = concat!(
     "WITH gone AS (DELETE FROM facteur.templates t WHERE id = $1 AND ($2::text IS NULL OR tenant = $2) \
          RETURNING id, tenant, name, language, version, $3::text AS changed_by), audited AS (",
-    audit!("'template_deleted'", "gone"),
+    audit!("'template_deleted'", "gone", "$4"),
     ") SELECT FROM gone"
 );

@@ -1,6 +1,8 @@
 //! The crate against a real Postgres; each test has a database of its own.
 
 #[cfg(test)]
+mod acts;
+#[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod dead_letters;

@@ -19,7 +19,7 @@ fn new<'a>(tenant: &'a str, name: &'a str, text: &'a str) -> NewTemplate<'a> {
         subject: None,
         is_active: true,
         text,
-        changed_by: "test",
+        changed_by: "test".into(),
     }
 }
 

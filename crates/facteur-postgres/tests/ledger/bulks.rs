@@ -185,18 +185,18 @@ async fn a_rate_holds_while_it_runs_and_a_new_one_is_followed() {
             upload.id
         )
     };
-    bulks::set_rate(&fixture.database, upload.id, Some(0.02)).await.unwrap();
+    bulks::set_rate(&fixture.database, upload.id, Some(0.02), "test").await.unwrap();
     fixture.sql(&back(51.0)).await;
     assert_eq!(upload.drip().await.released, 1);
     assert_eq!(upload.drip().await.released, 0);
-    bulks::set_rate(&fixture.database, upload.id, Some(0.01)).await.unwrap();
+    bulks::set_rate(&fixture.database, upload.id, Some(0.01), "test").await.unwrap();
     fixture.sql(&back(50.0)).await;
     assert_eq!(upload.drip().await.released, 0);
     fixture.sql(&back(101.0)).await;
     assert_eq!(upload.drip().await.released, 1);
-    assert_eq!(bulks::set_rate(&fixture.database, upload.id, None).await.unwrap(), Acted::Done(0));
+    assert_eq!(bulks::set_rate(&fixture.database, upload.id, None, "test").await.unwrap(), Acted::Done(0));
     assert_eq!(upload.drip().await.released, 998);
-    assert_eq!(bulks::set_rate(&fixture.database, Uuid::nil(), None).await.unwrap(), Acted::Unknown);
+    assert_eq!(bulks::set_rate(&fixture.database, Uuid::nil(), None, "test").await.unwrap(), Acted::Unknown);
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn only_what_failed_and_cannot_have_left_is_tried_anew() {
             job(7)
         ))
         .await;
-    assert_eq!(bulks::retry(database, upload.id).await.unwrap(), Acted::Done(3));
+    assert_eq!(bulks::retry(database, upload.id, "test").await.unwrap(), Acted::Done(3));
     let pending = bulks::recipients(database, upload.id, 0, Some(&["pending"]), 10).await.unwrap();
     let pending: Vec<_> = pending.iter().map(|row| (row.line, row.round, row.job_id.unwrap())).collect();
     assert_eq!(pending, [7, 8, 9].map(|line| (line, 1, bulk::job_id(upload.id, line, 1).0)));
@@ -298,7 +298,7 @@ async fn only_what_failed_and_cannot_have_left_is_tried_anew() {
         "the old job must not be requeued beside the new one"
     );
     assert_eq!(upload.drip().await.released, 3);
-    assert_eq!(bulks::retry(database, upload.id).await.unwrap(), Acted::Done(0));
+    assert_eq!(bulks::retry(database, upload.id, "test").await.unwrap(), Acted::Done(0));
     let bulk = bulks::find(database, upload.id).await.unwrap().unwrap();
     assert_eq!((bulk.state, bulk.round), (BulkState::Processing, 1));
 }
@@ -336,7 +336,7 @@ async fn counts_add_up_at_every_moment_while_workers_drip_jobs_end_and_people_ac
             for turn in 0..20 {
                 upload.end(&format!("line % 20 = {turn} AND line % 3 = 0"), "sent", "accepted").await;
                 upload.end(&format!("line % 20 = {turn} AND line % 3 = 1"), "expired", "expired").await;
-                bulks::retry(database, upload.id).await.unwrap();
+                bulks::retry(database, upload.id, "test").await.unwrap();
             }
             bulks::cancel(database, upload.id, "enough", "test").await.unwrap();
         };

@@ -45,7 +45,7 @@ async fn statements_of_the_inbox_reach_their_rows_by_key_whatever_the_tables_hel
     let messages = conversations::messages(&database, &conversation, None, 10).await.unwrap();
     assert_eq!((messages.len(), messages[0].media.len()), (1, 1));
     let seen = ConversationChange { is_seen: true, ..ConversationChange::default() };
-    assert!(conversations::change(&database, id, &seen).await.unwrap());
+    assert!(conversations::change(&database, id, &seen, "test").await.unwrap());
     let number = PhoneNumber::from_e164("+33612345678").unwrap();
     let same = conversations::wrote(&database, "default", &number, ("+15005550006", "sms")).await.unwrap();
     assert_eq!(same, id);

@@ -267,7 +267,7 @@ async fn bulks_reach_their_lines_and_jobs_by_key_whatever_the_tables_held_when_t
     for _ in 0..2 {
         bulks::drip(&database, bulk).await.unwrap();
         fixture.sql("UPDATE facteur.jobs SET status = 'expired', reason = 'expired'").await;
-        bulks::retry(&database, bulk).await.unwrap();
+        bulks::retry(&database, bulk, "who").await.unwrap();
     }
     bulks::progress(&database, bulk).await.unwrap();
     bulks::recipients(&database, bulk, 0, Some(&["pending"]), 10).await.unwrap();

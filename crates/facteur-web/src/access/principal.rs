@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use facteur_core::ids::Tenant;
+use facteur_postgres::acts::By;
 use facteur_postgres::api_keys::FoundKey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -94,9 +95,13 @@ impl Principal {
     }
 
     /// Somebody at the command line, who reaches the database anyhow.
-    pub(crate) fn command() -> Self {
-        let (actor, role) = ("command line".to_owned(), Role::Superadmin);
-        Self { actor, role, request_id: None, tenant: None, holds: Holds::Always }
+    pub(crate) fn command(actor: String) -> Self {
+        Self { actor, role: Role::Superadmin, request_id: None, tenant: None, holds: Holds::Always }
+    }
+
+    /// Who does something, and by which request, for the audit log.
+    pub(crate) fn by(&self) -> By<'_> {
+        By { actor: &self.actor, request_id: self.request_id.as_deref() }
     }
 
     /// The tenant that a list is limited to; `None` for all.

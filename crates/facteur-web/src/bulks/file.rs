@@ -20,6 +20,8 @@ pub struct BulkFile<S> {
     pub idempotency_key: String,
     /// Whether it is only told what it would be.
     pub is_dry_run: bool,
+    /// Who makes it, for the audit log: `cli:…`.
+    pub actor: String,
     /// Its bytes.
     pub bytes: S,
 }
@@ -43,7 +45,7 @@ impl Web {
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         let request = Upload {
-            principal: Principal::command(),
+            principal: Principal::command(file.actor),
             names: &[],
             format: Format::Csv,
             head: Some(file.head),

@@ -3,7 +3,7 @@
 use facteur_core::job::Category;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
@@ -11,16 +11,15 @@ use crate::error::ApiError;
 const NAME_CHARS_MAX: usize = 200;
 
 /// What the messages of a bulk share: one content and how it leaves.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct BulkHead {
     /// Whose; the key's own tenant if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "Invitations, June")]
+    #[schema(example = "Invitations, June", min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// `sms` (the default), `mms` or `whatsapp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +47,6 @@ pub struct BulkHead {
     /// What the messages are for; the template's, or else `transactional`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "marketing")]
-    #[param(value_type = Option<String>)]
     pub category: Option<Category>,
     /// None leaves before this instant (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,12 +56,12 @@ pub struct BulkHead {
     pub expires_at: Option<String>,
     /// Messages a second, from 0.001; as fast as the senders allow if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = 20.0)]
+    #[schema(example = 20.0, minimum = 0.001, maximum = 100_000)]
     pub rate: Option<f64>,
     /// The bulk pauses itself when more than this share of what has ended has failed: between 0 and 1. It is judged
     /// once 20 messages have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = 0.2)]
+    #[schema(example = 0.2, exclusive_minimum = 0, exclusive_maximum = 1)]
     pub error_ratio_max: Option<f64>,
 }
 

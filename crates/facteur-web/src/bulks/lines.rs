@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::head::BulkHead;
 use crate::error::ApiError;
+use crate::shape::ScalarShape;
 
 /// Lines that are handed over at once: as many as are staged at once.
 pub(super) const CHUNK_LINES_MAX: usize = 1_000;
@@ -31,7 +32,7 @@ pub(crate) struct Recipient {
     pub(crate) name: Option<String>,
     /// Values of the placeholders.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     pub(crate) variables: BTreeMap<String, Scalar>,
 }
 
@@ -60,15 +61,6 @@ impl Recipient {
         let variables = self.variables.iter().map(|(name, value)| name.len() + text(value));
         self.to.len() + self.name.as_ref().map_or(0, String::len) + variables.sum::<usize>()
     }
-}
-
-/// The body of `POST /v1/bulks`, as the document describes it; it is read piece by piece.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct BulkRequest {
-    #[serde(flatten)]
-    head: BulkHead,
-    /// 1 to 100,000; best the last field, so that it can be read as it comes.
-    recipients: Vec<Recipient>,
 }
 
 /// What the reading thread hands over.

@@ -12,13 +12,14 @@ mod json_lines;
 mod judge;
 mod lines;
 mod pipe;
+mod request;
 mod side;
 mod upload;
 
 pub use file::{BulkFile, FileUploaded};
 pub use head::BulkHead;
 pub(crate) use head::check_rate;
-pub(crate) use lines::BulkRequest;
+pub(crate) use request::BulkRequest;
 pub(crate) use side::BulksSide;
 pub use upload::{Preview, RefusedLine};
 pub(crate) use upload::{Upload, Uploaded, upload};

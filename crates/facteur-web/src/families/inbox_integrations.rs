@@ -213,8 +213,8 @@ pub(crate) async fn make_default(
     Path(id): Path<String>,
 ) -> Result<Json<Twice<InboxIntegration>>, ApiError> {
     let row = found(&app, &principal, &id).await?;
-    let (scope, actor) = (scope(&principal), &principal.actor);
-    let row = integrations::set_default(&app.database, scope.as_ref(), row.id, actor).await?;
+    let scope = scope(&principal);
+    let row = integrations::set_default(&app.database, scope.as_ref(), row.id, principal.by()).await?;
     Ok(both(IntegrationView::from(row).into()))
 }
 

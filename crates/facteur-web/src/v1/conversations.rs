@@ -224,7 +224,7 @@ pub(crate) async fn changed(
         assignee: assignee.map(|name| name.map(inbox::assignee).transpose()).transpose()?,
         is_seen: is_read.unwrap_or(false),
     };
-    conversations::change(&app.database, id, &change).await?;
+    conversations::change(&app.database, id, &change, principal.by()).await?;
     inbox::conversation(app, principal, id).await
 }
 

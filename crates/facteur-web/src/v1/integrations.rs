@@ -249,7 +249,7 @@ pub(crate) async fn make_default(
     Path(id): Path<String>,
 ) -> Result<Json<IntegrationView>, ApiError> {
     let scope = scope(&principal);
-    let row = integrations::set_default(&app.database, scope.as_ref(), parse(&id)?, &principal.actor).await?;
+    let row = integrations::set_default(&app.database, scope.as_ref(), parse(&id)?, principal.by()).await?;
     Ok(Json(row.into()))
 }
 
@@ -290,7 +290,7 @@ pub(crate) async fn created(
             .transpose()?,
         is_active: body.is_active.unwrap_or(true),
     };
-    Ok(integrations::create(&app.database, &app.keyring, &new, &principal.actor).await?.into())
+    Ok(integrations::create(&app.database, &app.keyring, &new, principal.by()).await?.into())
 }
 
 /// Changes an integration of whoever asks.
@@ -315,9 +315,15 @@ pub(crate) async fn updated(
         messaging_service_sid: service.transpose()?,
     };
     let of = (scope.as_ref(), id);
-    let mut row = integrations::update(&app.database, &app.keyring, of, &patch, &principal.actor).await?;
+    let by = principal.by();
+    // What is only switched on or off is no other change.
+    let mut row = if body.is_active.is_some() && patch.is_empty() {
+        integrations::find(&app.database, scope.as_ref(), id).await?
+    } else {
+        integrations::update(&app.database, &app.keyring, of, &patch, by).await?
+    };
     if let Some(is_active) = body.is_active.filter(|is_active| *is_active != row.is_active) {
-        row = integrations::set_active(&app.database, of, is_active, &principal.actor).await?;
+        row = integrations::set_active(&app.database, of, is_active, by).await?;
     }
     Ok(row.into())
 }
@@ -342,7 +348,7 @@ pub(crate) async fn tested(app: &AppState, principal: &Principal, id: &str) -> R
     let client = client.map_err(|why| ApiError::invalid("credentials_unusable", why.to_string()))?;
     let checked = client.check_account().await;
     let view = TestView { is_ok: checked.is_ok(), result: checked.word(), message: checked.sentence() };
-    integrations::tested(&app.database, &row.account_sid, view.result, &view.message).await?;
+    integrations::tested(&app.database, &row, (view.result, &view.message), principal.by()).await?;
     Ok(view)
 }
 

@@ -120,7 +120,7 @@ pub(crate) async fn pause(
             return Err(ApiError::invalid("invalid_field", sentence).field("until"));
         }
     };
-    let (pause, _) = pauses::pause(&app.database, &scope, &request.reason, &principal.actor, end).await?;
+    let (pause, _) = pauses::pause(&app.database, &scope, &request.reason, principal.by(), end).await?;
     Ok(Json(pause.into()))
 }
 
@@ -144,7 +144,7 @@ pub(crate) async fn resume(
     if !is_of(&app, &principal, &scope).await? {
         return Err(NO_PAUSE);
     }
-    let ended = pauses::resume(&app.database, &scope, None, &principal.actor).await?;
+    let ended = pauses::resume(&app.database, &scope, None, principal.by()).await?;
     ended.map(|pause| Json(pause.into())).ok_or(NO_PAUSE)
 }
 

@@ -157,7 +157,7 @@ pub(crate) async fn put(
         integration: body.integration_id,
         pool: body.pool,
     };
-    senders::put(&app.database, scope(&principal).as_ref(), &sender, &patch, &principal.actor).await?;
+    senders::put(&app.database, scope(&principal).as_ref(), &sender, &patch, principal.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -190,7 +190,7 @@ pub(crate) async fn put_pool(
     }
     let tenant = principal.tenant_for(body.tenant.as_deref())?;
     let (kind, is_default) = (body.channel.into(), body.is_default);
-    senders::put_pool(&app.database, &tenant, &name, kind, is_default, &principal.actor).await?;
+    senders::put_pool(&app.database, &tenant, &name, kind, is_default, principal.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -203,7 +203,7 @@ pub(crate) async fn delete_pool(
     principal: Principal,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    senders::delete_pool(&app.database, &principal.tenant_for(None)?, &name).await?;
+    senders::delete_pool(&app.database, &principal.tenant_for(None)?, &name, principal.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

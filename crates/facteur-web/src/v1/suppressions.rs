@@ -183,7 +183,7 @@ pub(crate) async fn add(
     let tenant = principal.tenant_for(new.tenant.as_deref())?;
     let (number, sender) = (number(&app, &tenant, &new.number).await?, sender(new.sender.as_deref())?);
     let whom = (&tenant, &number, sender.as_ref());
-    let is_new = suppressions::add_by(&app.database, whom, reason(&new.reason)?, &principal.actor).await?;
+    let is_new = suppressions::add_by(&app.database, whom, reason(&new.reason)?, principal.by()).await?;
     let found = suppressions::of_number(&app.database, &tenant, &number).await?;
     let is_it = |found: &Suppression| found.sender.as_deref() == sender.as_ref().map(Sender::as_str);
     // Gone again already: somebody lifted it meanwhile.
@@ -210,6 +210,6 @@ pub(crate) async fn remove(
     let (number, sender) = (number(&app, &tenant, &text).await?, sender(query.sender.as_deref())?);
     let whom = (&tenant, &number, sender.as_ref());
     let was_there =
-        suppressions::remove_by(&app.database, whom, reason(&query.reason)?, &principal.actor).await?;
+        suppressions::remove_by(&app.database, whom, reason(&query.reason)?, principal.by()).await?;
     if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(NOT_FOUND) }
 }

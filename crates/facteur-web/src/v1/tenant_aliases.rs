@@ -33,6 +33,6 @@ pub(crate) async fn put(
 ) -> Result<StatusCode, ApiError> {
     let tenant =
         Tenant::parse(&body.tenant).map_err(|why| ApiError::invalid("invalid_field", why).field("tenant"))?;
-    tenant_names::put_alias(&app.database, &alias, &tenant, &principal.actor).await?;
+    tenant_names::put_alias(&app.database, &alias, &tenant, principal.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -82,7 +82,7 @@ impl From<TenantSettings> for TenantView {
 /// What is to be changed: a field that is absent stays, null takes a setting away.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"countries_allowed": ["BE", "FR", "SN"], "segments_per_day": 10_000, "quiet_hours": true,
+#[schema(example = json!({"countries_allowed": ["BE", "FR", "SN", "US"], "segments_per_day": 10_000, "quiet_hours": true,
     "time_zone": "Europe/Paris", "language": "fr", "default_country": "FR"}))]
 pub(crate) struct TenantPatch {
     /// 1 to 100; a superadmin's matter.
@@ -208,7 +208,7 @@ pub(crate) async fn change(
         return Err(WEIGHT_FORBIDDEN);
     }
     let change = patch.change()?;
-    Ok(Json(tenants::set(&app.database, &tenant, &change, &principal.actor).await?.into()))
+    Ok(Json(tenants::set(&app.database, &tenant, &change, principal.by()).await?.into()))
 }
 
 /// Which days.

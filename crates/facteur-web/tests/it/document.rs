@@ -46,6 +46,12 @@ impl Document {
         all
     }
 
+    /// Those that say who they are from in this way alone.
+    pub(crate) fn secured_by(&self, scheme: &str) -> Vec<Operation> {
+        let is_so = |operation: &Operation| operation.body["security"][0].get(scheme).is_some();
+        self.operations().into_iter().filter(is_so).collect()
+    }
+
     /// The first example of its body, with its content type; `None` if it takes no body.
     pub(crate) fn body_example(&self, operation: &Operation) -> Option<(String, String)> {
         let content = operation.body["requestBody"]["content"].as_object()?;
@@ -139,13 +145,15 @@ impl Operation {
         })
     }
 
+    /// The statuses that are documented.
+    pub(crate) fn statuses(&self) -> Vec<u16> {
+        let statuses = self.body["responses"].as_object().unwrap().keys();
+        statuses.filter_map(|status| status.parse().ok()).collect()
+    }
+
     /// The statuses of success that are documented.
     pub(crate) fn successes(&self) -> Vec<u16> {
-        let statuses = self.body["responses"].as_object().unwrap().keys();
-        statuses
-            .filter_map(|status| status.parse().ok())
-            .filter(|status| (200..300).contains(status))
-            .collect()
+        self.statuses().into_iter().filter(|status| (200..300).contains(status)).collect()
     }
 
     /// Asks, with this body and content type.
@@ -156,11 +164,23 @@ impl Operation {
         key: Option<&str>,
         body: Option<&(String, String)>,
     ) -> Answer {
+        self.ask_as(lab, (path, "example"), key, body).await
+    }
+
+    /// Asks in a request of this name.
+    pub(crate) async fn ask_as(
+        &self,
+        lab: &Lab,
+        (path, request_id): (&str, &str),
+        key: Option<&str>,
+        body: Option<&(String, String)>,
+    ) -> Answer {
         let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         let kind = body.map(|(kind, _)| format!("Content-Type: {kind}\r\n")).unwrap_or_default();
         let body = body.map_or("", |(_, text)| text);
         lab.raw(&format!(
-            "{} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{key}{kind}Content-Length: {}\r\n\r\n{body}",
+            "{} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: {request_id}\r\n{key}{kind}\
+             Content-Length: {}\r\n\r\n{body}",
             self.method,
             body.len()
         ))

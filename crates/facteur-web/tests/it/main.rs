@@ -6,6 +6,7 @@ mod access;
 mod asking;
 #[cfg(test)]
 mod audit;
+mod audited;
 #[cfg(test)]
 mod back_office;
 #[cfg(test)]
@@ -48,3 +49,5 @@ mod templates;
 mod tenants;
 #[cfg(test)]
 mod throughput;
+#[cfg(test)]
+mod webhook_document;

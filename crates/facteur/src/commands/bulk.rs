@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::adapters;
 use crate::cli::{BulkArgs, CategoryName};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::wiring;
@@ -63,7 +63,8 @@ pub async fn run(args: &BulkArgs, config: &Config, output: Output) -> anyhow::Re
             Err(error) => Some((Err(error), (source, bar))),
         }
     });
-    let file = BulkFile { head, idempotency_key: key, is_dry_run: args.dry_run, bytes };
+    let file =
+        BulkFile { head, idempotency_key: key, is_dry_run: args.dry_run, actor: config::user(), bytes };
     let uploaded = web.upload_file(file).await;
     bar.finish_and_clear();
     let told = match uploaded.map_err(|why| anyhow!("{}: {why}", args.file.display()))? {

@@ -247,7 +247,7 @@ async fn test(database: &Database, config: &Config, id: Uuid, output: Output) ->
     let row = integrations::find(database, None, id).await.map_err(wrong_or_failed)?;
     let checked = look(database, config, &row.account_sid).await?;
     let tested = Tested { id, is_ok: checked.is_ok(), result: checked.word(), message: checked.sentence() };
-    integrations::tested(database, &row.account_sid, tested.result, &tested.message).await?;
+    integrations::tested(database, &row, (tested.result, &tested.message), &config::user()).await?;
     output.show(&tested, |tested| tested.message.clone())?;
     Ok(if tested.is_ok { Exit::Done } else { Exit::NotReady })
 }

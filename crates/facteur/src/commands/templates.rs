@@ -236,7 +236,7 @@ async fn put(
                 subject: subject.as_ref().and_then(Option::as_deref),
                 is_active: put.active.unwrap_or(true),
                 text,
-                changed_by: &actor,
+                changed_by: (&actor).into(),
             };
             book::create(database, &new).await.map_err(wrong_or_failed)?
         }

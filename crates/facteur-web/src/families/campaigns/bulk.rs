@@ -16,6 +16,7 @@ use crate::families::one::Fields;
 use crate::families::twice::Twice;
 use crate::json::Json;
 use crate::path::Path;
+use crate::shape::ScalarShape;
 use crate::state::App;
 use crate::v1::bulks::retried;
 use crate::v1::templates::shapes::ChannelName;
@@ -27,11 +28,13 @@ const ERRORS_MAX: i64 = 1_000;
 
 /// One text for many recipients; it is read as it comes.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the form of the body, for the document; it is read piece by piece")]
 pub(crate) struct SendBulk {
     /// `sms` if absent.
     channel: Option<ChannelName>,
-    /// 1 to 100,000; best the last field.
+    /// Best the last field.
+    #[schema(min_items = 1, max_items = 100_000)]
     recipients: Vec<BulkRecipient>,
     /// The text; `{{name}}` is replaced by the recipient's variable of that name.
     message: Option<String>,
@@ -41,6 +44,7 @@ pub(crate) struct SendBulk {
 
 /// A recipient.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the form of a part of the body, for the document")]
 pub(crate) struct BulkRecipient {
     /// In any spelling.
@@ -48,7 +52,8 @@ pub(crate) struct BulkRecipient {
     /// A variable like the others, and shown in lists.
     name: Option<String>,
     /// Values of the placeholders.
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     variables: Option<BTreeMap<String, Scalar>>,
 }
 

@@ -27,6 +27,7 @@ use crate::families::{one, tenant};
 use crate::json::Json;
 use crate::judge::Wish;
 use crate::path::Path;
+use crate::shape::ScalarShape;
 use crate::state::App;
 use crate::v1::templates::shapes::{ChannelName, DEFAULT_LANGUAGE};
 
@@ -42,9 +43,10 @@ pub(crate) struct TicketEvent {
     recipient: String,
     /// Values of the templates' placeholders.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     context: BTreeMap<String, Scalar>,
     /// Only over these channels; over every channel that the event has templates for if absent.
+    #[schema(value_type = Option<Vec<ChannelName>>)]
     channels: Option<BTreeSet<ChannelName>>,
     /// True: the contact agreed to be written to over these channels, which is recorded. False: they withdrew that.
     /// Without it, what was recorded counts.

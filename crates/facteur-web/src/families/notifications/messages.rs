@@ -30,6 +30,7 @@ use crate::json::{Json, Query};
 use crate::judge::Wish;
 use crate::page::{Page, PageQuery, cursor};
 use crate::path::Path;
+use crate::shape::ScalarShape;
 use crate::state::App;
 use crate::v1::templates::preview::values;
 use crate::v1::templates::shapes::{ChannelName, find_built_in};
@@ -55,7 +56,7 @@ pub(crate) struct SendNotification {
     recipient: String,
     /// Values of the placeholders.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     context: BTreeMap<String, Scalar>,
     /// A UUID or a slug; the bearer's tenant if absent.
     tenant_id: Option<String>,

@@ -25,6 +25,7 @@ use crate::families::twice::Twice;
 use crate::json::{Json, Query};
 use crate::page::{Page, PageQuery};
 use crate::path::Path;
+use crate::shape::ScalarShape;
 use crate::state::App;
 use crate::v1::templates::preview::{Costs, PreviewView, view};
 use crate::v1::templates::shapes::{self, ChangeTemplate, ChannelName, CreateTemplate, given};
@@ -291,7 +292,7 @@ pub(crate) async fn delete(
 pub(crate) struct PreviewContext {
     /// Values of its placeholders.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     context: BTreeMap<String, Scalar>,
 }
 

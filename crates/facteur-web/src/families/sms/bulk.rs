@@ -18,9 +18,11 @@ const FIELDS: Fields = &[("phone", "to"), ("message", "body")];
 
 /// One text for many recipients; it is read as it comes.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the form of the body, for the document; it is read piece by piece")]
 pub(crate) struct SendBulkSms {
-    /// 1 to 100,000; best the last field.
+    /// Best the last field.
+    #[schema(min_items = 1, max_items = 100_000)]
     recipients: Vec<BulkSmsRecipient>,
     /// The text; `{{name}}` is replaced by the recipient's name.
     message: String,
@@ -28,6 +30,7 @@ pub(crate) struct SendBulkSms {
 
 /// A recipient.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the form of a part of the body, for the document")]
 pub(crate) struct BulkSmsRecipient {
     /// In any spelling.

@@ -20,6 +20,7 @@ use crate::families::twice::Twice;
 use crate::families::{notice, one};
 use crate::json::{Json, Query};
 use crate::judge::Wish;
+use crate::shape::ScalarShape;
 use crate::state::App;
 
 /// What the family calls the fields of a job.
@@ -54,7 +55,7 @@ pub(crate) struct SendNotificationSms {
     kind: String,
     /// What the type's template asks for.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     data: BTreeMap<String, Scalar>,
     /// `fr` or `en`; the tenant's language if absent.
     language: Option<String>,

@@ -88,7 +88,7 @@ pub(crate) async fn pause(
         return Err(over());
     }
     let reason = reason.as_deref().unwrap_or(UNSAID);
-    pauses::pause(&app.database, &Scope::Bulk(id), reason, &principal.actor, end).await?;
+    pauses::pause(&app.database, &Scope::Bulk(id), reason, principal.by(), end).await?;
     answer(&app, &principal, id).await.map(Json)
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn resume(
 ) -> Result<Json<BulkView>, ApiError> {
     let id = seen(&app, &principal, parse(&id)?).await?;
     let reason = body.and_then(|Json(body)| body.reason);
-    let ended = pauses::resume(&app.database, &Scope::Bulk(id), reason.as_deref(), &principal.actor).await?;
+    let ended = pauses::resume(&app.database, &Scope::Bulk(id), reason.as_deref(), principal.by()).await?;
     ended.ok_or(ApiError::new(StatusCode::CONFLICT, "not_paused", "the bulk is not paused"))?;
     answer(&app, &principal, id).await.map(Json)
 }
@@ -132,7 +132,7 @@ pub(crate) async fn cancel(
     let id = seen(&app, &principal, parse(&id)?).await?;
     let reason = body.and_then(|Json(body)| body.reason);
     let reason = reason.as_deref().unwrap_or(UNSAID);
-    let recipients = acted(bulks::cancel(&app.database, id, reason, &principal.actor).await?)?;
+    let recipients = acted(bulks::cancel(&app.database, id, reason, principal.by()).await?)?;
     Ok(Json(ActedView { recipients, bulk: answer(&app, &principal, id).await? }))
 }
 
@@ -161,7 +161,7 @@ pub(crate) async fn retry(
 /// If the bearer knows of no such bulk, or it can't be done now.
 pub(crate) async fn retried(app: &AppState, principal: &Principal, id: Uuid) -> Result<i64, ApiError> {
     let id = seen(app, principal, id).await?;
-    let recipients = acted(bulks::retry(&app.database, id).await?)?;
+    let recipients = acted(bulks::retry(&app.database, id, principal.by()).await?)?;
     app.bulks.forget(id);
     Ok(recipients)
 }
@@ -183,7 +183,7 @@ pub(crate) async fn change(
 ) -> Result<Json<BulkView>, ApiError> {
     let id = seen(&app, &principal, parse(&id)?).await?;
     check_rate(body.rate)?;
-    acted(bulks::set_rate(&app.database, id, body.rate).await?)?;
+    acted(bulks::set_rate(&app.database, id, body.rate, principal.by()).await?)?;
     answer(&app, &principal, id).await.map(Json)
 }
 

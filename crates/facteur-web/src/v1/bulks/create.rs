@@ -45,7 +45,7 @@ struct DryRun {
 ///
 /// As JSON, `recipients` is best the last field: then it is read as it comes. As CSV, the first row names the columns:
 /// one is called `phone`, `telephone`, `mobile`, `numero` or `to`, and every one is a variable of its name; what the
-/// messages share stands in the query string.
+/// messages share stands in the query string, by the names of the JSON's fields.
 ///
 /// An upload that was cut is resumed by sending it again with the same `Idempotency-Key`. With `dry_run=true` nothing is
 /// stored, and the answer tells what it would be.

@@ -39,7 +39,7 @@ pub(crate) struct Canceled {
     path = "/v1/messages/{id}/cancel",
     tag = "messages",
     params(("id" = String, Path, description = "The message's id", example = "0197c1de-0000-7000-8000-00000000fe04")),
-    request_body(content = CancelRequest, example = json!({"reason": "the appointment was moved"})),
+    request_body(content = Option<CancelRequest>, example = json!({"reason": "the appointment was moved"})),
     responses((status = 200, body = Canceled), (status = 404, body = inline(ErrorBody<'_>)), (status = 409, body = inline(ErrorBody<'_>)))
 )]
 pub(crate) async fn cancel(
@@ -80,7 +80,7 @@ async fn run(
         Some(Ok(tenant)) => tenant,
         Some(Err(_)) | None => principal.tenant_for(None)?,
     };
-    let canceled = cancels::cancel(&app.database, id, &tenant, reason, &principal.actor).await?;
+    let canceled = cancels::cancel(&app.database, id, &tenant, reason, principal.by()).await?;
     let done = |was_seen| Ok(Json(Canceled { id: id.0, status: "canceled", was_seen }));
     match canceled {
         Cancel::Canceled => done(true),

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::judge::Wish;
+use crate::shape::ScalarShape;
 
 /// One message that is to be sent: one recipient, one content (`body`, `template`, `media_urls` with or without
 /// `body`, or `content_sid`).
@@ -48,7 +49,7 @@ pub(crate) struct MessageRequest {
     language: Option<String>,
     /// Values for the template's placeholders: texts, numbers or booleans.
     #[serde(default)]
-    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    #[schema(value_type = Option<BTreeMap<String, ScalarShape>>)]
     variables: Option<BTreeMap<String, Scalar>>,
     /// Up to ten http(s) URLs.
     #[serde(default)]
@@ -58,7 +59,7 @@ pub(crate) struct MessageRequest {
     content_sid: Option<String>,
     /// Its variables.
     #[serde(default)]
-    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    #[schema(value_type = Option<BTreeMap<String, ScalarShape>>)]
     content_variables: Option<BTreeMap<String, Scalar>>,
     /// What it is for: `otp`, `transactional` or `marketing`. The template's, or else `transactional`, if absent.
     #[serde(default)]
@@ -80,7 +81,7 @@ pub(crate) struct MessageRequest {
     bulk_id: Option<Uuid>,
     /// Free key-values, kept with the message.
     #[serde(default)]
-    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    #[schema(value_type = Option<BTreeMap<String, ScalarShape>>)]
     metadata: Option<BTreeMap<String, Scalar>>,
 }
 

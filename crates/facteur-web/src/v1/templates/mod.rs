@@ -207,7 +207,7 @@ pub(crate) async fn write(
     body: &CreateTemplate,
 ) -> Result<TemplateRow, ApiError> {
     let tenant = principal.tenant_for(body.tenant.as_deref())?;
-    let new = body.checked(tenant.as_str(), &principal.actor)?;
+    let new = body.checked(tenant.as_str(), principal.by())?;
     let made = book::create(&app.database, &new).await?;
     app.templates.forget();
     made.ok_or(shapes::NAME_TAKEN)
@@ -224,7 +224,7 @@ pub(crate) async fn rewrite(
         return Err(BUILT_IN);
     }
     let change = body.checked()?;
-    let changed = book::change(&app.database, principal.scope(), id, &change, &principal.actor).await?;
+    let changed = book::change(&app.database, principal.scope(), id, &change, principal.by()).await?;
     app.templates.forget();
     match changed {
         Changed::Done(row) => Ok(*row),
@@ -238,7 +238,7 @@ pub(crate) async fn remove(app: &App, principal: &Principal, id: Uuid) -> Result
     if shapes::find_built_in(id).is_some() {
         return Err(BUILT_IN);
     }
-    let was_there = book::delete(&app.database, principal.scope(), id, &principal.actor).await?;
+    let was_there = book::delete(&app.database, principal.scope(), id, principal.by()).await?;
     app.templates.forget();
     if was_there { Ok(()) } else { Err(shapes::NOT_FOUND) }
 }

@@ -17,6 +17,7 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::json::Json;
 use crate::path::Path;
+use crate::shape::ScalarShape;
 use crate::state::App;
 
 /// Most recipients that an estimate is made for.
@@ -30,7 +31,7 @@ const PRICE_MAX: f64 = 1_000.0;
 pub(crate) struct PreviewTemplate {
     /// Values of its placeholders.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     variables: BTreeMap<String, Scalar>,
     /// Another version than the one that counts.
     version: Option<i32>,
@@ -52,7 +53,7 @@ pub(crate) struct PreviewText {
     text: String,
     /// Values of its placeholders.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, ScalarShape>)]
     variables: BTreeMap<String, Scalar>,
     /// The channel; sms if absent.
     channel: Option<ChannelName>,

@@ -5,6 +5,7 @@ use facteur_core::Timestamp;
 use facteur_core::job::{Category, Channel};
 use facteur_core::notifications::{NOTIFICATIONS, Notification};
 use facteur_core::template::Template;
+use facteur_postgres::acts::By;
 use facteur_postgres::template_book::{NewTemplate, TemplateChange, TemplateRow, TemplateVersion};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -255,11 +256,7 @@ impl CreateTemplate {
     ///
     /// # Errors
     /// If the text is no template: the field at fault is named.
-    pub(crate) fn checked<'a>(
-        &'a self,
-        tenant: &'a str,
-        actor: &'a str,
-    ) -> Result<NewTemplate<'a>, ApiError> {
+    pub(crate) fn checked<'a>(&'a self, tenant: &'a str, by: By<'a>) -> Result<NewTemplate<'a>, ApiError> {
         check_text(&self.text)?;
         Ok(NewTemplate {
             tenant,
@@ -271,7 +268,7 @@ impl CreateTemplate {
             subject: self.subject.as_deref(),
             is_active: self.is_active.unwrap_or(true),
             text: &self.text,
-            changed_by: actor,
+            changed_by: by,
         })
     }
 }
