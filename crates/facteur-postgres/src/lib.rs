@@ -23,6 +23,7 @@ mod inspect;
 pub mod integrations;
 pub mod lines;
 pub mod listing;
+pub mod media;
 pub mod messages;
 pub mod migrate;
 mod outbox;

@@ -64,6 +64,7 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
         ("GET", "/v1/keys", Admin),
         ("POST", "/v1/keys", Admin),
         ("DELETE", "/v1/keys/{id}", Admin),
+        ("GET", "/v1/media/{id}", Read),
         ("GET", "/v1/messages", Read),
         ("POST", "/v1/messages", Send),
         ("GET", "/v1/messages/{id}", Read),

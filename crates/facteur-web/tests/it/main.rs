@@ -23,6 +23,8 @@ mod integrations;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod queue_management;
