@@ -18,6 +18,7 @@ pub mod contacts;
 pub mod conversations;
 pub mod dead_letters;
 mod directory;
+pub mod erasures;
 pub mod inbound;
 mod inspect;
 pub mod integrations;

@@ -46,6 +46,8 @@ pub(crate) const RULES: &[(&str, &str, Permission)] = {
         ("POST", "/v1/bulks/{id}/retry", Send),
         ("GET", "/v1/contacts", Read),
         ("GET", "/v1/contacts/{id}", Read),
+        ("DELETE", "/v1/contacts/{id}", Admin),
+        ("PUT", "/v1/contacts/{id}/consents/{channel}", Admin),
         ("GET", "/v1/conversations", Read),
         ("POST", "/v1/conversations", Send),
         ("GET", "/v1/conversations/{id}", Read),

@@ -13,6 +13,8 @@ mod bulks;
 #[cfg(test)]
 mod campaigns;
 #[cfg(test)]
+mod contacts;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod examples;
