@@ -91,7 +91,7 @@ const APPLY: &str = "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::int4[],
          SELECT m.tenant, m.recipient, coalesce(m.sender, ''), n.reason \
          FROM news n CROSS JOIN LATERAL \
              (SELECT tenant, recipient, sender FROM facteur.messages WHERE id = n.id LIMIT 1) m \
-         WHERE n.suppress ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING), \
+         WHERE n.suppress AND m.recipient NOT LIKE 'erased:%' ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING), \
      proven AS (INSERT INTO facteur.webhook_proofs AS p (account, attempt_started_at) \
          SELECT account, max(coalesce(started_at, since)) FROM news WHERE source = 'callback' GROUP BY account \
          ORDER BY account \

@@ -13,6 +13,7 @@ use crate::classify::classify;
 use crate::config::{self, Auth, ConfigError, TwilioConfig, is_loopback};
 use crate::exchange::{Exchange, exchange};
 use crate::form::{self, StatusCallback};
+use crate::media::PublicAddresses;
 
 /// Idle connections are closed after this: before load balancers close them (60 s), so that a call seldom meets
 /// a connection that is just going away.
@@ -26,6 +27,8 @@ pub struct TwilioClient {
 
 struct Inner {
     http: reqwest::Client,
+    /// Calls what a row or an answer names; see `media.rs`.
+    careful_http: reqwest::Client,
     account_sid: String,
     auth: Auth,
     base_url: Url,
@@ -43,11 +46,12 @@ impl TwilioClient {
     /// What is wrong with the configuration.
     pub fn new(config: TwilioConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        let http = http_client(&config)?;
+        let http = built(http_client(&config))?;
+        let careful_http = built(http_client(&config).dns_resolver(PublicAddresses))?;
         let messages_url = resource(&config.base_url, &["Accounts", &config.account_sid, "Messages.json"]);
         let status_callback = config.public_url.as_ref().map(StatusCallback::at);
         let TwilioConfig { base_url, account_sid, auth, .. } = config;
-        let inner = Inner { http, account_sid, auth, base_url, messages_url, status_callback };
+        let inner = Inner { http, careful_http, account_sid, auth, base_url, messages_url, status_callback };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -57,10 +61,11 @@ impl TwilioClient {
     /// If the account's SID or its credentials are not as Twilio's are.
     pub fn for_account(&self, account_sid: &str, auth: Auth) -> Result<Self, ConfigError> {
         config::check_credentials(account_sid, &auth)?;
-        let Inner { http, base_url, status_callback, .. } = &*self.inner;
+        let Inner { http, careful_http, base_url, status_callback, .. } = &*self.inner;
         let messages_url = resource(base_url, &["Accounts", account_sid, "Messages.json"]);
         let inner = Inner {
             http: http.clone(),
+            careful_http: careful_http.clone(),
             account_sid: account_sid.to_owned(),
             auth,
             base_url: base_url.clone(),
@@ -129,13 +134,28 @@ impl TwilioClient {
     }
 
     async fn exchange(&self, request: reqwest::RequestBuilder) -> Exchange {
+        exchange(self.authorised(request.header(ACCEPT, "application/json"))).await
+    }
+
+    /// The request with the account's credentials.
+    pub(crate) fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         let (user, password) = self.inner.auth.basic(&self.inner.account_sid);
-        exchange(request.header(ACCEPT, "application/json").basic_auth(user, Some(password))).await
+        request.basic_auth(user, Some(password))
+    }
+
+    /// Calls the base URL.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.inner.http
+    }
+
+    /// Calls what a row or an answer names.
+    pub(crate) fn careful_http(&self) -> &reqwest::Client {
+        &self.inner.careful_http
     }
 }
 
 /// `{base}/2010-04-01/{path}`, whether or not the base ends in a slash.
-fn resource(base_url: &Url, path: &[&str]) -> Url {
+pub(crate) fn resource(base_url: &Url, path: &[&str]) -> Url {
     let mut url = base_url.clone();
     // Only URLs that can't be a base have no path; `TwilioConfig::check` lets none of them through.
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -148,7 +168,7 @@ fn resource(base_url: &Url, path: &[&str]) -> Url {
     clippy::disallowed_methods,
     reason = "this is the one place that builds an HTTP client, with limits"
 )]
-fn http_client(config: &TwilioConfig) -> Result<reqwest::Client, ConfigError> {
+fn http_client(config: &TwilioConfig) -> reqwest::ClientBuilder {
     // An error says that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = reqwest::Client::builder()
@@ -170,6 +190,10 @@ fn http_client(config: &TwilioConfig) -> Result<reqwest::Client, ConfigError> {
         // Without TLS a system without CA certificates (a slim container) is no obstacle.
         builder = builder.tls_certs_only([]);
     }
+    builder
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, ConfigError> {
     builder.build().map_err(|error| ConfigError::HttpClient(crate::redact::cause(error)))
 }
 

@@ -180,7 +180,8 @@ fn check_public_url(url: &Url) -> Result<(), ConfigError> {
     Err(ConfigError::PublicUrl(fault))
 }
 
-fn is_sid(prefix: &str, text: &str) -> bool {
+/// Whether it is the prefix and 32 hexadecimal digits.
+pub(crate) fn is_sid(prefix: &str, text: &str) -> bool {
     text.strip_prefix(prefix)
         .is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }

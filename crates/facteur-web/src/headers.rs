@@ -24,7 +24,10 @@ pub(crate) async fn secure(State(is_https): State<bool>, request: Request, next:
     let is_page = request.uri().path().starts_with(openapi::PAGE);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    // A route that passes on what others made has said more of it (`v1/media`).
+    let mut say = |name, value| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
     say(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     say(header::REFERRER_POLICY, "no-referrer");
     say(header::CONTENT_SECURITY_POLICY, if is_page { PAGE_POLICY } else { API_POLICY });

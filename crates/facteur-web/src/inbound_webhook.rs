@@ -2,6 +2,10 @@
 //!
 //! Twilio comes again only if its URL says so (`#rc=5&rp=all`), as it has to be entered in Twilio's console. The answer
 //! goes out when the message is committed; it is empty TwiML, for we answer through the queue.
+//!
+//! A webhook that comes again is known by its MessageSid. Twilio's `I-Twilio-Idempotency-Token` is not kept: it names one
+//! delivery, and every delivery of a message has its SID, so it would tell no two apart; it is also no part of what
+//! Twilio signs, so whoever replays a webhook may write what they like there.
 
 use std::net::SocketAddr;
 use std::time::Duration;

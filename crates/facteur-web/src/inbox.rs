@@ -16,7 +16,7 @@ use crate::judge::Wish;
 use crate::state::AppState;
 
 const NO_CONVERSATION: ApiError = ApiError::not_found("there is no such conversation");
-const NO_CONTACT: ApiError = ApiError::not_found("there is no such contact");
+pub(crate) const NO_CONTACT: ApiError = ApiError::not_found("there is no such contact");
 
 /// Longest name of whoever takes care of a conversation, in characters.
 const ASSIGNEE_CHARS_MAX: usize = 200;

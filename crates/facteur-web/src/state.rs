@@ -18,6 +18,7 @@ use crate::access::Access;
 use crate::bulks::BulksSide;
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
+use crate::v1::media::MediaSide;
 use crate::waiting::Waiters;
 
 /// Shared by all requests.
@@ -32,6 +33,7 @@ pub(crate) struct AppState {
     pub(crate) acceptances: Acceptances,
     pub(crate) pressure: Pressure,
     pub(crate) bulks: BulksSide,
+    pub(crate) media: MediaSide,
     pub(crate) waiters: Waiters,
     /// How evidence about uncertain messages is judged, for those who ask what comes next.
     pub(crate) evidence: EvidenceRules,
@@ -40,7 +42,7 @@ pub(crate) struct AppState {
     pub(crate) home: Home,
     /// Seals and opens the credentials of tenants' accounts.
     pub(crate) keyring: Arc<Keyring>,
-    /// Looks at accounts; it sends nothing.
+    /// Looks at accounts and reads media; it sends nothing.
     pub(crate) client: TwilioClient,
     pub(crate) now: Now,
     pub(crate) twilio: TwilioSide,

@@ -24,6 +24,7 @@ use crate::pressure::{AcceptLimits, Pressure};
 use crate::quarantine::{Filer, quarantine};
 use crate::router::routes;
 use crate::state::{App, AppState, JobSettings, Now, TwilioSide};
+use crate::v1::media::MediaSide;
 use crate::waiting::Waiters;
 use crate::{duties, server};
 
@@ -39,7 +40,7 @@ pub struct WebParts {
     pub home: Home,
     /// Seals and opens the credentials of tenants' accounts.
     pub keyring: Arc<Keyring>,
-    /// Looks at accounts when somebody asks for that; it sends nothing.
+    /// Looks at accounts and reads media when somebody asks for that; it sends nothing.
     pub client: TwilioClient,
     /// The auth tokens that may have signed webhooks of that account; empty where only an API key is known.
     pub signing_tokens: Vec<SecretString>,
@@ -117,6 +118,7 @@ impl Web {
             acceptances: Acceptances::start(database.clone()),
             pressure: Pressure::new(limits),
             bulks: BulksSide::new(),
+            media: MediaSide::new(),
             waiters: Waiters::default(),
             evidence,
             jobs,

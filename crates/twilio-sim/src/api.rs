@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::clock::Moment;
@@ -14,6 +14,7 @@ use crate::faults::RequestFault;
 use crate::injector::Ordeal;
 use crate::line::Line;
 use crate::list::list;
+use crate::media;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::resource::{self, Wanted};
@@ -46,6 +47,7 @@ enum Operation<'a> {
     Update(&'a str),
     Delete(&'a str),
     ListMedia(&'a str),
+    FetchMedium(&'a str, &'a str),
 }
 
 /// Answers an API request.
@@ -127,7 +129,8 @@ fn admit<'a>(sim: &'a Simulator, call: &'a Call) -> Result<(&'a Tenant, Operatio
 
 /// Account SID and operation of a path; no operation: the method is not allowed; `None`: no such path.
 fn route<'a>(method: &Method, path: &'a str) -> Option<(&'a str, Option<Operation<'a>>)> {
-    let path = path.strip_prefix("/2010-04-01/Accounts/")?.strip_suffix(".json")?;
+    let path = path.strip_prefix("/2010-04-01/Accounts/")?;
+    let Some(path) = path.strip_suffix(".json") else { return medium(method, path) };
     let mut segments = path.split('/');
     let account = segments.next()?;
     let rest = (segments.next(), segments.next(), segments.next(), segments.next());
@@ -143,6 +146,13 @@ fn route<'a>(method: &Method, path: &'a str) -> Option<(&'a str, Option<Operatio
         _ => return None,
     };
     Some((account, operation))
+}
+
+/// The same of a medium itself, whose path has no ending.
+fn medium<'a>(method: &Method, path: &'a str) -> Option<(&'a str, Option<Operation<'a>>)> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let [account, "Messages", message, "Media", medium] = segments[..] else { return None };
+    Some((account, (method == Method::GET).then_some(Operation::FetchMedium(message, medium))))
 }
 
 /// Applies the request's fault, before or after `perform`; `None`: the connection ends without an answer.
@@ -187,6 +197,7 @@ fn perform(
         Operation::Update(sid) => resource::update(sim, wanted(sid), &call.form).into(),
         Operation::Delete(sid) => resource::delete(sim, wanted(sid)).into(),
         Operation::ListMedia(sid) => resource::media_list(sim, wanted(sid)).into(),
+        Operation::FetchMedium(sid, medium) => media::fetch(sim, wanted(sid), medium).into(),
     }
 }
 
@@ -223,6 +234,9 @@ fn respond(sim: &Simulator, reply: Reply, concurrent: usize, duration: Duration)
     if reply.status == 401 {
         set(WWW_AUTHENTICATE.as_str(), "Basic realm=\"Twilio API\"".to_owned());
     }
+    if let Some(location) = reply.location {
+        set(LOCATION.as_str(), location);
+    }
     if let Some(seconds) = reply.retry_after_s {
         set(RETRY_AFTER.as_str(), seconds.to_string());
     }
@@ -246,6 +260,8 @@ mod tests {
             (Method::GET, ".json", Some(Some(Operation::FetchAccount))),
             (Method::PUT, "/Messages.json", Some(None)),
             (Method::DELETE, "/Messages.json", Some(None)),
+            (Method::GET, "/Messages/MM1/Media/ME1", Some(Some(Operation::FetchMedium("MM1", "ME1")))),
+            (Method::POST, "/Messages/MM1/Media/ME1", Some(None)),
             (Method::GET, "/Messages", None),
             (Method::GET, "/Calls.json", None),
             (Method::GET, "/Messages/SM1/Media/ME1/x.json", None),

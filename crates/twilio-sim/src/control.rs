@@ -13,8 +13,9 @@ use serde_json::json;
 
 use crate::address::{Channel, normalised_recipient};
 use crate::arrivals::Page;
-use crate::create::media;
+use crate::create;
 use crate::faults::{FaultPlan, RULES_MAX};
+use crate::media;
 use crate::message::{Message, MessageView};
 use crate::progress::Timeline;
 use crate::resource::content_type;
@@ -152,7 +153,7 @@ struct Inbound {
     to: String,
     #[serde(default)]
     body: String,
-    /// Media URLs.
+    /// What comes along, by URLs that nobody fetches: their endings say what they are.
     #[serde(default)]
     media: Vec<String>,
     /// The webhook.
@@ -176,7 +177,9 @@ pub(crate) async fn inbound(State(sim): Sim, body: Bytes) -> Result<Json<serde_j
         .tenant(inbound.account_sid.as_deref())
         .ok_or_else(|| Rejected::bad("account_sid: no such account"))?;
     let message = receive(&sim, tenant, &inbound, from);
-    let form = parameters(&message);
+    let media_urls: Vec<String> =
+        message.media.iter().map(|medium| media::url(&sim, &message, &medium.sid)).collect();
+    let form = parameters(&message, &media_urls);
     let word = message.body.trim().to_ascii_uppercase();
     if STOP_WORDS.contains(&word.as_str()) {
         sim.opt_out(message.from.clone());
@@ -192,6 +195,7 @@ pub(crate) async fn inbound(State(sim): Sim, body: Bytes) -> Result<Json<serde_j
         .map_err(|silence| Rejected(StatusCode::BAD_GATEWAY, format!("url: {}", silence.as_str())))?;
     Ok(Json(json!({
         "message_sid": sid,
+        "media_urls": media_urls,
         "status": answer.status,
         "content_type": answer.content_type,
         "body": answer.body,
@@ -211,7 +215,7 @@ fn receive(sim: &Simulator, tenant: &Tenant, inbound: &Inbound, from: String) ->
         service: inbound.messaging_service_sid.clone(),
         body: inbound.body.clone(),
         segments: facteur_core::segments::count(&inbound.body).segments.max(1),
-        media: media(sim, inbound.media.clone()),
+        media: create::media(sim, inbound.media.clone()),
         inbound: true,
         created_at: now,
         edited_at: None,
@@ -220,7 +224,7 @@ fn receive(sim: &Simulator, tenant: &Tenant, inbound: &Inbound, from: String) ->
     }
 }
 
-fn parameters(message: &Message) -> Vec<(String, String)> {
+fn parameters(message: &Message, media_urls: &[String]) -> Vec<(String, String)> {
     let sid = &message.sid;
     let mut form: Vec<(String, String)> = Vec::with_capacity(20);
     let mut add = |name: &str, value: &str| form.push((name.to_owned(), value.to_owned()));
@@ -239,8 +243,8 @@ fn parameters(message: &Message) -> Vec<(String, String)> {
     if let Some(service) = &message.service {
         add("MessagingServiceSid", service);
     }
-    for (index, medium) in message.media.iter().enumerate() {
-        add(&format!("MediaUrl{index}"), &medium.url);
+    for (index, (medium, url)) in message.media.iter().zip(media_urls).enumerate() {
+        add(&format!("MediaUrl{index}"), url);
         add(&format!("MediaContentType{index}"), content_type(&medium.url));
     }
     if message.channel == Channel::Whatsapp {

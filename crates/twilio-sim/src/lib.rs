@@ -21,6 +21,7 @@ mod faults;
 mod injector;
 mod line;
 mod list;
+mod media;
 mod message;
 mod progress;
 mod refusal;
@@ -64,12 +65,13 @@ impl Sim {
     #[must_use]
     pub fn start(config: SimConfig, listener: TcpListener) -> SimHandle {
         let address = listener.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
-        let sim = Arc::new(sim::Simulator::new(config));
+        let url = format!("http://{address}");
+        let sim = Arc::new(sim::Simulator::new(config, url.clone()));
         let service = routes(Arc::clone(&sim)).into_make_service_with_connect_info::<line::Line>();
         let stop = sim.stop.clone();
         let server = axum::serve(line::Exchange(listener), service)
             .with_graceful_shutdown(async move { stop.cancelled().await });
-        SimHandle { url: format!("http://{address}"), sim, server: tokio::spawn(server.into_future()) }
+        SimHandle { url, sim, server: tokio::spawn(server.into_future()) }
     }
 }
 
@@ -83,6 +85,7 @@ fn routes(sim: Arc<sim::Simulator>) -> Router {
         .route("/_sim/inbound", post(control::inbound))
         .route("/_sim/messages", get(control::recent))
         .route("/_sim/arrivals", get(control::arrivals))
+        .route(media::STORE_ROUTE, get(media::store))
         .fallback(api::answer)
         .with_state(sim)
 }

@@ -12,18 +12,25 @@ pub(crate) struct Reply {
     pub(crate) retry_after_s: Option<u32>,
     /// Twilio's code, if this is an error.
     pub(crate) code: Option<u32>,
+    /// Where what was asked for is.
+    pub(crate) location: Option<String>,
 }
 
 impl Reply {
     /// A resource as JSON.
     pub(crate) fn json(status: u16, resource: &impl Serialize) -> Self {
         let body = serde_json::to_vec(resource).unwrap_or_default();
-        Self { status, body, retry_after_s: None, code: None }
+        Self { status, body, retry_after_s: None, code: None, location: None }
     }
 
     /// 204.
     pub(crate) fn empty() -> Self {
-        Self { status: 204, body: Vec::new(), retry_after_s: None, code: None }
+        Self { status: 204, body: Vec::new(), retry_after_s: None, code: None, location: None }
+    }
+
+    /// 307.
+    pub(crate) fn redirect(location: String) -> Self {
+        Self { status: 307, location: Some(location), ..Self::empty() }
     }
 
     /// The same, its JSON cut off in the middle.
@@ -40,6 +47,7 @@ impl From<Refusal> for Reply {
             body: refusal.json(),
             retry_after_s: refusal.retry_after_s,
             code: Some(refusal.code),
+            location: None,
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn look<T>(self, sim: &Simulator, look: impl FnOnce(&mut Message) -> T) -> Result<T, Refusal> {
+    pub(crate) fn look<T>(self, sim: &Simulator, look: impl FnOnce(&mut Message) -> T) -> Result<T, Refusal> {
         let found = sim
             .store
             .with(self.sid, |message| (message.account_sid == self.tenant.sid).then(|| look(message)));

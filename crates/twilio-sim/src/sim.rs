@@ -26,6 +26,8 @@ const OPT_OUTS_MAX: usize = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Simulator {
     pub(crate) config: SimConfig,
+    /// Where it listens.
+    pub(crate) url: String,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
     pub(crate) senders: Senders,
@@ -65,7 +67,7 @@ impl Drop for InFlight<'_> {
 }
 
 impl Simulator {
-    pub(crate) fn new(config: SimConfig) -> Self {
+    pub(crate) fn new(config: SimConfig, url: String) -> Self {
         let clock = Clock::start();
         let tenant = |account: &Account| Tenant {
             sid: account.sid.as_str().into(),
@@ -88,6 +90,7 @@ impl Simulator {
             opt_outs: RwLock::default(),
             clock,
             config,
+            url,
         }
     }
 

@@ -45,9 +45,11 @@ const SET_RATE: &str = "WITH changed AS (UPDATE facteur.bulks SET rate = $2, pac
 const LOCK: &str = "SELECT state, tenant, coalesce(expires_at <= clock_timestamp(), false) AS is_over FROM facteur.bulks \
      WHERE id = $1 FOR UPDATE";
 
-/// The jobs are locked in the order of their ids, as claims and records lock them.
+/// The jobs are locked in the order of their ids, as claims and records lock them. Nobody is left to write to where a
+/// contact was erased.
 const CANDIDATES: &str = "WITH looked AS MATERIALIZED (SELECT line, round, job_id FROM facteur.bulk_recipients \
-         WHERE bulk_id = $1 AND line > $2 AND state IN ('released', 'settled') ORDER BY line LIMIT $3), \
+         WHERE bulk_id = $1 AND line > $2 AND state IN ('released', 'settled') AND recipient NOT LIKE 'erased:%' \
+         ORDER BY line LIMIT $3), \
      ended AS MATERIALIZED (SELECT l.* FROM looked l CROSS JOIN LATERAL \
          (SELECT status FROM facteur.jobs WHERE id = l.job_id LIMIT 1) j WHERE j.status = ANY ($4::text[])), \
      locked AS (SELECT e.line, e.round, j.* FROM (SELECT * FROM ended ORDER BY job_id) e CROSS JOIN LATERAL \

@@ -17,7 +17,7 @@ use crate::page::Position;
 use crate::pool::Database;
 
 /// Both sides, the newest first, each read no further than a page reaches.
-const MESSAGES: &str = "SELECT p.*, j.status, j.sentence, j.reason, a.sid AS attempt_sid, a.code, m.ids, m.types, m.urls \
+const MESSAGES: &str = "SELECT p.*, j.status, j.sentence, j.reason, a.sid AS attempt_sid, a.code, m.ids, m.types \
      FROM (SELECT * FROM (SELECT id, true AS is_inbound, received_at AS at, text, channel, sid, keyword, \
                    NULL::bytea AS document FROM facteur.inbound_messages \
                WHERE tenant = $1 AND number = $2 AND sender = $3 \
@@ -33,8 +33,7 @@ const MESSAGES: &str = "SELECT p.*, j.status, j.sentence, j.reason, a.sid AS att
      LEFT JOIN LATERAL (SELECT status, sentence, reason FROM facteur.jobs WHERE id = p.id LIMIT 1) j ON true \
      LEFT JOIN LATERAL (SELECT sid, code FROM facteur.attempts WHERE job_id = p.id ORDER BY number DESC LIMIT 1) a \
          ON true \
-     LEFT JOIN LATERAL (SELECT array_agg(id ORDER BY place) AS ids, array_agg(content_type ORDER BY place) AS types, \
-             array_agg(url ORDER BY place) AS urls \
+     LEFT JOIN LATERAL (SELECT array_agg(id ORDER BY place) AS ids, array_agg(content_type ORDER BY place) AS types \
          FROM facteur.media WHERE message_id = p.id) m ON true \
      ORDER BY p.at DESC, p.id DESC";
 
@@ -45,8 +44,6 @@ pub struct MediumRef {
     pub id: Uuid,
     /// As Twilio announced it.
     pub content_type: String,
-    /// Where it is, at Twilio: whoever reads it there needs the account's credentials.
-    pub url: String,
 }
 
 /// One message of a conversation. `Debug` does not show the text.
@@ -137,9 +134,8 @@ fn message(row: &Row) -> ConversationMessage {
 
 fn media(row: &Row) -> Vec<MediumRef> {
     let ids = row.get::<_, Option<Vec<Uuid>>>("ids").unwrap_or_default();
-    let texts = |column: &str| row.get::<_, Option<Vec<String>>>(column).unwrap_or_default();
-    let parts = ids.into_iter().zip(texts("types")).zip(texts("urls"));
-    parts.map(|((id, content_type), url)| MediumRef { id, content_type, url }).collect()
+    let types = row.get::<_, Option<Vec<String>>>("types").unwrap_or_default();
+    ids.into_iter().zip(types).map(|(id, content_type)| MediumRef { id, content_type }).collect()
 }
 
 fn is_wrong(status: Status) -> bool {

@@ -119,7 +119,7 @@ pub enum SkipReason {
     NotDead,
     /// The producer's `expires_at` has passed.
     Expired,
-    /// It held a password, and is forgotten.
+    /// It held a password, or its contact was erased: it is forgotten.
     Redacted,
     /// The recipient opted out.
     Suppressed,
@@ -138,7 +138,8 @@ impl SkipReason {
             Self::NotDead => "its job is at work again, or done",
             Self::Expired => "its expires_at has passed: nobody wants it any more",
             Self::Redacted => {
-                "it held a password and was forgotten: let its producer send it anew, under a new id"
+                "it held a password or its contact was erased, and it is forgotten: let its producer send it anew, under a \
+                 new id"
             }
             Self::Suppressed => "the recipient opted out: only they can opt in again (START)",
             Self::Hopeless => {

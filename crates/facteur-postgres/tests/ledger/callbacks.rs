@@ -265,6 +265,16 @@ async fn a_failure_is_told_with_its_code_and_an_opt_out_suppresses() {
 }
 
 #[tokio::test]
+async fn an_opt_out_that_is_told_of_an_erased_contact_suppresses_nobody() {
+    let fixture = Fixture::new().await;
+    let forgotten = sent(&fixture, 1, 1).await;
+    fixture.sql("UPDATE facteur.messages SET recipient = 'erased:' || id").await;
+    let failed = with_code(receipt(&forgotten, 1, 1, "failed"), 21_610);
+    assert_eq!(callbacks(&fixture).apply(failed).await, Ok(moved(Status::Failed)));
+    assert_eq!(fixture.count("SELECT count(*) FROM facteur.suppressions").await, 0);
+}
+
+#[tokio::test]
 async fn a_throttle_that_comes_by_receipt_opens_the_senders_breaker() {
     let fixture = Fixture::new().await;
     let callbacks = callbacks(&fixture);

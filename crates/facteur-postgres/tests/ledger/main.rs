@@ -15,6 +15,8 @@ mod cancels;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod erasures;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod inbox;

@@ -9,6 +9,8 @@ mod fetch;
 #[cfg(test)]
 mod list;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod public_document;

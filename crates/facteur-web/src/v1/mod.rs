@@ -7,6 +7,7 @@ pub(crate) mod conversations;
 mod dead_letters;
 pub(crate) mod integrations;
 mod keys;
+pub(crate) mod media;
 pub(crate) mod messages;
 mod pauses;
 mod senders;
@@ -27,10 +28,12 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(audit::list))
         .routes(routes!(contacts::list))
-        .routes(routes!(contacts::one))
+        .routes(routes!(contacts::one, contacts::erase))
+        .routes(routes!(contacts::set_consent))
         .merge(conversations::routes())
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(media::read))
         .routes(routes!(status::read))
         .routes(routes!(suppressions::list, suppressions::add))
         .routes(routes!(suppressions::remove))

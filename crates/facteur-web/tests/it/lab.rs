@@ -36,7 +36,7 @@ pub(crate) struct Lab {
     pub(crate) stop: CancellationToken,
     pub(crate) task: JoinHandle<()>,
     /// Where accounts are looked at.
-    _simulator: SimHandle,
+    pub(crate) simulator: SimHandle,
     _database: TestDatabase,
 }
 
@@ -74,7 +74,7 @@ impl Lab {
         access: AccessSettings,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let simulator = Sim::start(SimConfig::default(), listener);
+        let simulator = Sim::start(with_both_tokens(), listener);
         let test_database = facteur_testkit::database().await;
         let config = |url: String| PostgresConfig {
             url,
@@ -113,16 +113,7 @@ impl Lab {
             (listener.local_addr().unwrap(), web.readiness(), CancellationToken::new());
         let task = tokio::spawn(web.run(listener, stop.clone()));
         let database = connect(&config(test_database.url.clone())).await.unwrap();
-        Self {
-            address,
-            readiness,
-            proxy,
-            database,
-            stop,
-            task,
-            _simulator: simulator,
-            _database: test_database,
-        }
+        Self { address, readiness, proxy, database, stop, task, simulator, _database: test_database }
     }
 
     /// Makes the objects that the examples of the document name.
@@ -135,6 +126,26 @@ impl Lab {
         for file in files {
             self.sql(&std::fs::read_to_string(file).unwrap()).await;
         }
+        let url = self.picture("x.png").await;
+        self.sql(&format!("UPDATE facteur.media SET url = '{url}'")).await;
+    }
+
+    /// The URL of a medium that the simulator has: what it is, its name's ending says.
+    pub(crate) async fn picture(&self, name: &str) -> String {
+        let url = self.simulator.url();
+        let body = serde_json::json!({
+            "from": "+33612345678", "to": "+15005550006", "media": [format!("https://example.org/{name}")],
+            // Whoever is called there refuses it: the message is there all the same.
+            "url": format!("{url}/healthz"),
+        });
+        let body = body.to_string();
+        let address = url.strip_prefix("http://").unwrap();
+        let request = format!(
+            "POST /_sim/inbound HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = raw_to(address.parse().unwrap(), &request).await;
+        answer.json()["media_urls"][0].as_str().unwrap().to_owned()
     }
 
     /// A job whose first attempt is in flight.
@@ -217,6 +228,13 @@ impl Lab {
     pub(crate) async fn twilio(&self, callback: &Callback) -> Answer {
         self.post(&callback.path_and_query, &callback.encoded(), Some(&callback.signature(TOKEN))).await
     }
+}
+
+/// The account of the environment has a token of these tests' beside the simulator's, as while one is rotated.
+fn with_both_tokens() -> SimConfig {
+    let mut config = SimConfig::default();
+    config.accounts[0].api_keys.insert(ACCOUNT.to_owned(), TOKEN.to_owned());
+    config
 }
 
 fn client(url: &str) -> TwilioClient {

@@ -14,6 +14,8 @@ mod bulks;
 #[cfg(test)]
 mod campaigns;
 #[cfg(test)]
+mod contacts;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod examples;
@@ -27,6 +29,8 @@ mod isolation;
 mod lab;
 #[cfg(test)]
 mod listeners;
+#[cfg(test)]
+mod media;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]

@@ -44,7 +44,7 @@ async fn an_inbound_message_is_signed_and_its_answer_is_shown() {
         ("To", FROM),
         ("Body", "Grüße 👋"),
         ("NumMedia", "1"),
-        ("MediaUrl0", media[0]),
+        ("MediaUrl0", answer["media_urls"][0].as_str().unwrap()),
         ("MediaContentType0", "image/png"),
         ("SmsStatus", "received"),
         ("MessageSid", answer["message_sid"].as_str().unwrap()),

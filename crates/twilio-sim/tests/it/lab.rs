@@ -22,7 +22,7 @@ pub(crate) const SERVICE: &str = "MG00000000000000000000000000000001";
 /// A simulator and a client that is logged in.
 pub(crate) struct Lab {
     pub(crate) sim: SimHandle,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     account: (String, String),
 }
 
@@ -61,7 +61,12 @@ pub(crate) fn immediate() -> SimConfig {
 
 #[expect(clippy::disallowed_methods, reason = "a test's own client")]
 fn client() -> reqwest::Client {
-    reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap()
+    reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 impl Lab {

@@ -164,6 +164,30 @@ async fn media_are_listed() {
 }
 
 #[tokio::test]
+async fn a_medium_is_behind_a_redirect_that_opens_without_credentials_and_with_none() {
+    let lab = Lab::start(immediate()).await;
+    let mms = [("To", TO), ("From", FROM), ("MediaUrl", "https://example.com/a.png")];
+    let message = lab.create(&mms).await.json();
+    let list = lab.get(message["subresource_uris"]["media"].as_str().unwrap()).await.json();
+    let path = list["media_list"][0]["uri"].as_str().unwrap().strip_suffix(".json").unwrap();
+    let stranger = lab.http.get(format!("{}{path}", lab.sim.url())).send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    let redirect = lab.request("GET", path).send().await.unwrap();
+    assert_eq!(redirect.status(), 307);
+    let store = redirect.headers()["location"].to_str().unwrap();
+    let opened = lab.http.get(store).send().await.unwrap();
+    assert_eq!(
+        (opened.status().as_u16(), &opened.headers()["content-type"]),
+        (200, &"image/png".parse().unwrap())
+    );
+    assert_eq!(opened.text().await.unwrap(), "a simulated image/png");
+    let shown = lab.http.get(store).basic_auth(ACCOUNT_SID, Some("x")).send().await.unwrap();
+    assert_eq!(shown.status(), 400);
+    let unknown = path.replace("/Media/ME", "/Media/MX");
+    assert_eq!(lab.get(&unknown).await.error(), (404, 20404));
+}
+
+#[tokio::test]
 async fn the_account_can_be_fetched() {
     let lab = Lab::start(immediate()).await;
     let account = lab.get(&format!("/2010-04-01/Accounts/{ACCOUNT_SID}.json")).await.json();

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::page::Page;
+use crate::v1::media;
 
 /// A conversation, as this app knows it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -82,7 +83,7 @@ pub(crate) struct InboxMessage {
     status: &'static str,
     /// Twilio's SID, once there is one.
     external_id: Option<String>,
-    /// What came along; what a client sent is at Twilio.
+    /// What came along; what a client sent is below the API's own address (`/v1/media/{id}`), and takes the same key.
     media_urls: Vec<String>,
     error: Option<String>,
     created_at: String,
@@ -90,7 +91,7 @@ pub(crate) struct InboxMessage {
 
 impl InboxMessage {
     fn of(conversation_id: Uuid, message: ConversationMessage) -> Self {
-        let theirs = message.media.into_iter().map(|medium| medium.url);
+        let theirs = message.media.into_iter().map(|medium| media::path(medium.id));
         Self {
             id: message.id,
             conversation_id,

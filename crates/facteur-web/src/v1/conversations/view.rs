@@ -71,14 +71,15 @@ pub(crate) struct MediumView {
     /// As Twilio announced it.
     #[schema(example = "image/jpeg")]
     content_type: String,
-    /// Where it is, at Twilio: whoever reads it there needs the account's credentials.
+    /// Where it is, below the API's own address; it takes the same key.
+    #[schema(example = "/v1/media/0197c1de-0000-7000-8000-00000000ab04")]
     url: String,
 }
 
 impl From<MediumRef> for MediumView {
     fn from(medium: MediumRef) -> Self {
-        let MediumRef { id, content_type, url } = medium;
-        Self { id, content_type, url }
+        let MediumRef { id, content_type } = medium;
+        Self { id, content_type, url: super::super::media::path(id) }
     }
 }
 
