@@ -101,7 +101,7 @@ async fn a_bulk_that_is_tried_anew_passes_over_whom_nobody_knows_any_more() {
         .await;
     let erased = erase(&fixture.database, &contact(&fixture).await, "test").await.unwrap();
     assert_eq!(erased, Erasure::Done(Erased { inbound: 1, outbound: 0, lines: 1 }));
-    assert_eq!(bulks::retry(&fixture.database, bulk).await.unwrap(), bulks::Acted::Done(1));
+    assert_eq!(bulks::retry(&fixture.database, bulk, "test").await.unwrap(), bulks::Acted::Done(1));
     let pending = "SELECT recipient FROM facteur.bulk_recipients WHERE state = 'pending'";
     assert_eq!(fixture.text(pending).await.as_deref(), Some("+33612345679"));
 }
