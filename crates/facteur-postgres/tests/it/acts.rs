@@ -3,7 +3,7 @@ use std::time::Duration;
 use facteur_core::gcra::Rate;
 use facteur_core::hold::Scope;
 use facteur_core::ids::{JobId, Tenant};
-use facteur_core::job::Lane;
+use facteur_core::lane::Lane;
 use facteur_core::sender::Sender;
 use facteur_postgres::acts::ACTS;
 use facteur_postgres::dead_letters::{RequeueRequest, Selection};
@@ -61,7 +61,7 @@ async fn what_is_done_at_the_command_line_is_on_the_record_once_and_what_changed
         "acme tenant_changed acme".to_owned(),
         format!("acme message_canceled {bulk}"),
         format!("* bulk_canceled {bulk}"),
-        "default dead_letters_requeued -".to_owned(),
+        "acme dead_letters_requeued -".to_owned(),
     ];
     assert_eq!(told, expected.map(|row| format!("(\"{row}\")")).join(";"));
     let odd = "SELECT count(*) FROM facteur.audit_log WHERE actor <> 'cli:ada' OR request_id IS NOT NULL";
