@@ -29,17 +29,17 @@ macro_rules! contact {
 const LIST: &str = concat!(
     contact!(
         "SELECT id, tenant, number, name, first_seen_at, last_seen_at FROM facteur.contacts \
-         WHERE tenant = $1 AND $2::text IS NULL AND (first_seen_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, \
+         WHERE tenant = $1 AND ($2::text IS NULL OR number = $2) AND (first_seen_at, id) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::uuid, \
                'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
          ORDER BY first_seen_at DESC, id DESC LIMIT $5"
     ),
     " ORDER BY c.first_seen_at DESC, c.id DESC"
 );
 
+/// The place is compared with a choice here, so that the index of the list is of no use: there is one row at most.
 const OF_NUMBER: &str = contact!(
     "SELECT id, tenant, number, name, first_seen_at, last_seen_at FROM facteur.contacts \
-     WHERE tenant = $1 AND number = $2 AND (first_seen_at, id) < (coalesce($3::timestamptz, 'infinity'), \
-         coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')) LIMIT $5"
+     WHERE tenant = $1 AND number = $2 AND ($3::timestamptz IS NULL OR (first_seen_at, id) < ($3, $4::uuid)) LIMIT $5"
 );
 
 const FIND: &str = contact!(

@@ -31,8 +31,11 @@ async fn the_example_of_every_route_does_what_the_document_says() {
     let lab = Lab::start().await;
     lab.seed().await;
     let document = Document::read(&lab).await;
+    // What a tenant may send changes a second after its rules do: they are changed last.
+    let mut operations = document.operations();
+    operations.sort_by_key(|operation| operation.path.starts_with("/v1/tenants/"));
     let mut wrong = Vec::new();
-    for operation in document.operations() {
+    for operation in operations {
         let is_left = NOT_EXECUTED.iter().any(|(m, p, _)| *m == operation.method && *p == operation.path);
         let Some(least) = least_role(&operation).filter(|_| !is_left) else { continue };
         let key = lab.key(ROLES[least], Some("default")).await;

@@ -24,7 +24,7 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("POST", "/v1/conversations", r#"{"to": "+33612345678", "body": "x", "from": "+33612345678"}"#),
     ("POST", "/v1/conversations", r#"{"to": "+33612345678", "body": "x", "tenant": "default"}"#),
     ("PUT", "/v1/senders/+33612345678", r#"{"rate_per_s": 1}"#),
-    ("PUT", "/v1/senders/+33699999999", r#"{"integration_id": integration}"#),
+    ("PUT", "/v1/senders/+33699999999", r#"{"integration_id": "0197c1de-0000-7000-8000-00000000fb01"}"#),
     ("PUT", "/v1/senders/+33699999999", r#"{"pool": "main"}"#),
     ("PUT", "/v1/senders/+33699999999", r#"{"tenant": "default"}"#),
     ("PUT", "/v1/sender-pools/main", r#"{"tenant": "default", "channel": "sms"}"#),

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use crate::document::Document;
 use crate::lab::{Answer, Lab};
 
+/// Uploads of one tenant at once: more are told to come again.
+const UPLOADS_EACH_MAX: usize = 4;
+
 /// What stands where an id, a name or a number is expected.
 const ODD: [&str; 22] = [
     "%00",
@@ -192,7 +195,7 @@ async fn odd_bodies_are_told_in_json_and_never_break_anything() {
             let (lab, key, path, body) = (&lab, &key, &path, (kind.clone(), text));
             async move { (operation.ask(lab, path, Some(key), Some(&body)).await, body.1) }
         });
-        let answers: Vec<_> = answers.buffer_unordered(16).collect().await;
+        let answers: Vec<_> = answers.buffer_unordered(UPLOADS_EACH_MAX).collect().await;
         for (answer, text) in answers.into_iter().filter(|(answer, _)| !is_told(answer)) {
             let shown: String = text.chars().take(300).collect();
             wrong.push(format!("{operation} {shown}: {} {}", answer.status, answer.body));
