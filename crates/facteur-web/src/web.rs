@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::integration::Home;
+use facteur_core::price::Prices;
 use facteur_core::reconcile::EvidenceRules;
 use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
@@ -53,6 +54,8 @@ pub struct WebParts {
     pub limits: AcceptLimits,
     /// How evidence about uncertain messages is judged: the same as in the workers.
     pub evidence: EvidenceRules,
+    /// What messages cost, for estimates.
+    pub prices: Prices,
     /// What time it is.
     pub now: Now,
 }
@@ -100,6 +103,7 @@ impl Web {
             jobs,
             limits,
             evidence,
+            prices,
             now,
         } = parts;
         let renewing = CancellationToken::new();
@@ -119,6 +123,7 @@ impl Web {
             bulks: BulksSide::new(),
             waiters: Waiters::default(),
             evidence,
+            prices,
             jobs,
             home,
             keyring,

@@ -5,6 +5,7 @@
 //! and stages it (`upload`).
 
 mod csv_lines;
+mod dry_run;
 mod file;
 mod head;
 mod json_lines;
@@ -14,12 +15,12 @@ mod pipe;
 mod side;
 mod upload;
 
+pub use dry_run::{Preview, RefusedLine};
 pub use file::{BulkFile, FileUploaded};
 pub use head::BulkHead;
 pub(crate) use head::check_rate;
 pub(crate) use lines::BulkRequest;
 pub(crate) use side::BulksSide;
-pub use upload::{Preview, RefusedLine};
 pub(crate) use upload::{Upload, Uploaded, upload};
 
 /// How a request gives its recipients.
