@@ -81,7 +81,7 @@ impl From<TenantSettings> for TenantView {
 /// What is to be changed: a field that is absent stays, null takes a setting away.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"countries_allowed": ["BE", "FR", "SN"], "segments_per_day": 10_000, "quiet_hours": true,
+#[schema(example = json!({"countries_allowed": ["BE", "FR", "SN", "US"], "segments_per_day": 10_000, "quiet_hours": true,
     "time_zone": "Europe/Paris", "language": "fr", "default_country": "FR"}))]
 pub(crate) struct TenantPatch {
     /// 1 to 100; a superadmin's matter.
