@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::ids::JobId;
 use crate::reason::ReasonCode;
 use crate::status::Status;
+use crate::twilio_errors::{self, ErrorClass};
 
 /// Most recipients of one bulk.
 pub const RECIPIENTS_MAX: u32 = 100_000;
@@ -61,38 +62,106 @@ pub fn job_id(bulk_id: Uuid, line: u32, round: u32) -> JobId {
 }
 
 /// What is known of a job that ended, when somebody wants to try its recipient anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// How it ended.
     pub status: Status,
     /// Why; `None` if a newer release wrote the code.
     pub reason: Option<ReasonCode>,
-    /// Whether a call of it has, or may have, reached Twilio without a clear "no": it has a SID, its reply was lost, or
-    /// it left no record.
-    pub may_have_left: bool,
+    /// What became of its calls.
+    pub trace: Trace,
+    /// How often its recipient was tried anew before.
+    pub round: u32,
 }
 
-/// Whether its recipient may be written to anew: only if nothing of the job can have left, and the same message could
-/// succeed now. Who opted out, a number that Twilio refused and what a person withdrew are left alone.
+/// What became of the calls of a job that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trace {
+    /// Twilio took none of them.
+    NothingTaken,
+    /// Of each that Twilio took, Twilio's last word is `undelivered` or `failed`, with this code.
+    NotDelivered(Vec<u32>),
+    /// One of them has, or may have, left: its reply was lost, it left no record, no last word has come, or another one.
+    Perhaps,
+}
+
+/// Whether a message that Twilio took and did not deliver, with this code, can succeed when it is sent once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anew {
+    /// The same message can't succeed, or the recipient may have it.
+    Never,
+    /// Nobody knows why it was not delivered: one more try, and no second one.
+    Once,
+    /// What stood in its way passes, or can be mended.
+    Always,
+}
+
+/// The carrier reported that it was not delivered, and gave no reason. Twilio's advice is to try it once more.
+const NO_REASON_GIVEN: u32 = 30_008;
+
+/// What may be done about a message that Twilio took and then called undelivered or failed, by the class of its code.
 #[must_use]
-pub fn may_be_tried_anew(ended: Ended) -> bool {
-    let could_succeed = match ended.status {
-        Status::Expired => true,
-        Status::Dead => ended.reason.is_some_and(|reason| reason != ReasonCode::Uncertain),
-        Status::Scheduled
-        | Status::Waiting
-        | Status::Sending
-        | Status::Retrying
-        | Status::Uncertain
-        | Status::Sent
-        | Status::Delivered
-        | Status::Read
-        | Status::Undelivered
-        | Status::Failed
-        | Status::Canceled
-        | Status::Suppressed => false,
-    };
-    could_succeed && !ended.may_have_left
+pub fn anew_after(code: u32) -> Anew {
+    match twilio_errors::lookup(code).map(|entry| entry.class) {
+        Some(
+            ErrorClass::Throttled
+            | ErrorClass::Transient
+            | ErrorClass::RecipientTemporary
+            | ErrorClass::Account
+            | ErrorClass::Sender
+            | ErrorClass::Destination,
+        ) => Anew::Always,
+        Some(ErrorClass::Ambiguous) if code == NO_REASON_GIVEN => Anew::Once,
+        Some(
+            ErrorClass::Ambiguous
+            | ErrorClass::Recipient
+            | ErrorClass::Content
+            | ErrorClass::NotFound
+            | ErrorClass::Notice,
+        )
+        | None => Anew::Never,
+    }
+}
+
+/// How a recipient's message may have ended who may be tried anew, for those who look for them.
+pub const TRIED_ANEW: [Status; 4] = [Status::Undelivered, Status::Failed, Status::Expired, Status::Dead];
+
+/// Whether its recipient may be written to anew: only if nothing of the job can have reached them, and the same message
+/// could succeed now. Who opted out, a number that Twilio refused and what a person withdrew are left alone. What Twilio
+/// took is tried anew only on Twilio's own word that it was not delivered, by the code that it gave.
+#[must_use]
+pub fn may_be_tried_anew(ended: &Ended) -> bool {
+    match (ended.status, &ended.trace) {
+        (Status::Expired, Trace::NothingTaken) => true,
+        (Status::Dead, Trace::NothingTaken) => {
+            ended.reason.is_some_and(|reason| reason != ReasonCode::Uncertain)
+        }
+        (Status::Undelivered | Status::Failed, Trace::NotDelivered(codes)) => {
+            let may = |code: &u32| match anew_after(*code) {
+                Anew::Always => true,
+                Anew::Once => ended.round == 0,
+                Anew::Never => false,
+            };
+            ended.reason == Some(ReasonCode::NotDelivered) && !codes.is_empty() && codes.iter().all(may)
+        }
+        (
+            Status::Scheduled
+            | Status::Waiting
+            | Status::Sending
+            | Status::Retrying
+            | Status::Uncertain
+            | Status::Sent
+            | Status::Delivered
+            | Status::Read
+            | Status::Undelivered
+            | Status::Failed
+            | Status::Expired
+            | Status::Canceled
+            | Status::Suppressed
+            | Status::Dead,
+            _,
+        ) => false,
+    }
 }
 
 /// Whether an end says that something is wrong with the bulk. An opt-out, a cancellation and an expiry do not.

@@ -12,14 +12,105 @@ fn every_round_of_every_line_has_a_job_of_its_own_that_is_always_the_same() {
 }
 
 #[test]
-fn only_what_cannot_have_left_and_can_succeed_is_tried_anew() {
-    let may = |status, reason, may_have_left| may_be_tried_anew(Ended { status, reason, may_have_left });
-    let tried: Vec<Status> =
-        Status::ALL.into_iter().filter(|status| may(*status, Some(ReasonCode::Refused), false)).collect();
-    assert_eq!(tried, [Status::Expired, Status::Dead]);
-    assert!(Status::ALL.into_iter().all(|status| !may(status, Some(ReasonCode::RetriesExhausted), true)));
-    assert!(!may(Status::Dead, Some(ReasonCode::Uncertain), false));
-    assert!(!may(Status::Dead, None, false), "a reason that is not known says nothing");
+fn only_what_cannot_have_arrived_and_can_succeed_is_tried_anew() {
+    use ReasonCode::{NotDelivered, Refused, RetriesExhausted, Uncertain};
+    let may = |status, reason, trace: &Trace| {
+        may_be_tried_anew(&Ended { status, reason, trace: trace.clone(), round: 0 })
+    };
+    let tried = |reason, trace: Trace| -> Vec<Status> {
+        Status::ALL.into_iter().filter(|status| may(*status, Some(reason), &trace)).collect()
+    };
+    assert_eq!(tried(Refused, Trace::NothingTaken), [Status::Expired, Status::Dead]);
+    assert_eq!(
+        tried(NotDelivered, Trace::NotDelivered(vec![30_001])),
+        [Status::Undelivered, Status::Failed],
+        "an expiry or a dead letter whose message Twilio took is not what was tried last"
+    );
+    assert_eq!(
+        tried(NotDelivered, Trace::NotDelivered(vec![30_001, 30_005])),
+        [],
+        "one of two can't succeed"
+    );
+    assert_eq!(tried(NotDelivered, Trace::NotDelivered(vec![])), [], "without a code nobody knows why");
+    for reason in ReasonCode::ALL {
+        assert_eq!(tried(*reason, Trace::Perhaps), [], "{reason}");
+    }
+    assert_eq!(tried(Refused, Trace::NotDelivered(vec![30_001])), []);
+    assert_eq!(tried(Uncertain, Trace::NothingTaken), [Status::Expired]);
+    assert!(may(Status::Dead, Some(RetriesExhausted), &Trace::NothingTaken));
+    assert!(!may(Status::Dead, None, &Trace::NothingTaken), "a reason that is not known says nothing");
+    let looked_at = TRIED_ANEW.iter().all(|status| status.is_final() && status.public_word() == "failed");
+    assert!(looked_at);
+}
+
+#[test]
+fn a_code_that_nobody_explains_is_tried_once_more_and_not_twice() {
+    let may = |code, round| {
+        let trace = Trace::NotDelivered(vec![code]);
+        let reason = Some(ReasonCode::NotDelivered);
+        may_be_tried_anew(&Ended { status: Status::Undelivered, reason, trace, round })
+    };
+    assert_eq!([may(30_008, 0), may(30_008, 1)], [true, false]);
+    assert_eq!([may(30_003, 0), may(30_003, 5)], [true, true]);
+}
+
+/// By the codes that Twilio gives a message after it took it, and what each of them says about another try.
+#[test]
+fn each_code_of_an_undelivered_message_says_whether_it_can_succeed() {
+    let rows = [
+        // What was too much at once, or too late in a queue.
+        (30_001, Anew::Always),
+        (30_022, Anew::Always),
+        (30_023, Anew::Always),
+        (30_027, Anew::Always),
+        (30_036, Anew::Always),
+        (63_018, Anew::Always),
+        // What passes.
+        (30_003, Anew::Always),
+        (30_017, Anew::Always),
+        (30_020, Anew::Always),
+        (30_021, Anew::Always),
+        (30_047, Anew::Always),
+        (30_450, Anew::Always),
+        (30_500, Anew::Always),
+        (30_610, Anew::Always),
+        // What an admin mends at Twilio.
+        (30_002, Anew::Always),
+        (30_010, Anew::Always),
+        (30_018, Anew::Always),
+        (30_032, Anew::Always),
+        (30_034, Anew::Always),
+        (30_035, Anew::Always),
+        // The carrier gave no reason.
+        (30_008, Anew::Once),
+        // The recipient may have it.
+        (30_410, Anew::Never),
+        (63_011, Anew::Never),
+        (63_023, Anew::Never),
+        // It will never arrive.
+        (21_610, Anew::Never),
+        (21_614, Anew::Never),
+        (30_004, Anew::Never),
+        (30_005, Anew::Never),
+        (30_006, Anew::Never),
+        (30_007, Anew::Never),
+        (30_011, Anew::Never),
+        (30_019, Anew::Never),
+        (30_640, Anew::Never),
+        (63_024, Anew::Never),
+        // Warnings, and what is in no table.
+        (30_025, Anew::Never),
+        (30_026, Anew::Never),
+        (39_999, Anew::Never),
+    ];
+    for (code, expected) in rows {
+        assert_eq!(anew_after(code), expected, "{code}");
+    }
+    let once: Vec<u32> = twilio_errors::entries()
+        .map(|entry| entry.code)
+        .filter(|code| anew_after(*code) == Anew::Once)
+        .collect();
+    assert_eq!(once, [30_008]);
 }
 
 #[test]

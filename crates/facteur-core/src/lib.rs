@@ -30,6 +30,7 @@ pub mod outcome;
 pub mod peers;
 pub mod phone;
 pub mod preview;
+pub mod price;
 pub mod reason;
 pub mod receipt;
 pub mod receipts;

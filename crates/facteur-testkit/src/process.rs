@@ -106,6 +106,15 @@ impl Spawned {
         self.wait(patience).await
     }
 
+    /// Interrupts it, as Ctrl-C does (SIGINT), and waits until it has ended.
+    ///
+    /// # Panics
+    /// If it ended before, or doesn't in time.
+    pub async fn interrupt(&mut self, patience: Duration) -> ExitStatus {
+        self.signal(Signal::INT);
+        self.wait(patience).await
+    }
+
     /// Stops its clock, so to speak (SIGSTOP), until [`Self::thaw`].
     ///
     /// # Panics

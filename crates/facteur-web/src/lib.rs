@@ -9,6 +9,7 @@ mod allowance;
 mod bulks;
 mod came;
 mod cors;
+mod cost;
 mod duties;
 mod error;
 mod families;
@@ -39,6 +40,7 @@ mod webhook_forms;
 
 pub use access::{AccessSettings, DefaultKey, JwksSource, JwtSettings, SECRET_BYTES_MIN, network, origin};
 pub use bulks::{BulkFile, BulkHead, FileUploaded, Preview, RefusedLine};
+pub use cost::Cost;
 pub use pressure::AcceptLimits;
 pub use state::{JobSettings, Now};
 pub use web::{Readiness, Web, WebParts};

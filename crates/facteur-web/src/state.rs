@@ -6,6 +6,7 @@ use facteur_core::Timestamp;
 use facteur_core::ids::Tenant;
 use facteur_core::integration::{Home, Secrets};
 use facteur_core::job::JobDefaults;
+use facteur_core::price::Prices;
 use facteur_core::reconcile::EvidenceRules;
 use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
@@ -37,6 +38,8 @@ pub(crate) struct AppState {
     pub(crate) waiters: Waiters,
     /// How evidence about uncertain messages is judged, for those who ask what comes next.
     pub(crate) evidence: EvidenceRules,
+    /// What messages cost, for estimates.
+    pub(crate) prices: Prices,
     pub(crate) jobs: JobSettings,
     /// The account of the environment, and who sends over it.
     pub(crate) home: Home,

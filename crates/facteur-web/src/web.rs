@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use facteur_core::integration::Home;
+use facteur_core::price::Prices;
 use facteur_core::reconcile::EvidenceRules;
 use facteur_core::vault::Keyring;
 use facteur_postgres::accept::Acceptances;
@@ -54,6 +55,8 @@ pub struct WebParts {
     pub limits: AcceptLimits,
     /// How evidence about uncertain messages is judged: the same as in the workers.
     pub evidence: EvidenceRules,
+    /// What messages cost, for estimates.
+    pub prices: Prices,
     /// What time it is.
     pub now: Now,
 }
@@ -101,6 +104,7 @@ impl Web {
             jobs,
             limits,
             evidence,
+            prices,
             now,
         } = parts;
         let renewing = CancellationToken::new();
@@ -121,6 +125,7 @@ impl Web {
             media: MediaSide::new(),
             waiters: Waiters::default(),
             evidence,
+            prices,
             jobs,
             home,
             keyring,

@@ -76,8 +76,9 @@ pub enum Command {
     Send(Box<SendArgs>),
     /// Makes a bulk of a CSV file: one text or template for many recipients.
     ///
-    /// All of its lines are in the database when it answers; workers send them at the bulk's rate. The same file with the
-    /// same options is resumed where it was cut, and never sent twice.
+    /// All of its lines are in the database once it is accepted; workers send them at the bulk's rate, and the command
+    /// follows them to the end. Ctrl-C stops the following, not the bulk. The same file with the same options is resumed
+    /// where it was cut, and never sent twice.
     Bulk(Box<BulkArgs>),
     /// Tells the story of a message: where it stands and why, every attempt, and what comes next.
     #[command(visible_alias = "explain")]

@@ -15,9 +15,9 @@ pub enum Exit {
     Usage,
     /// `doctor`, or `integrations test`, found a fault.
     NotReady,
-    /// There is no such message, dead letter, pause, template or key (yet).
+    /// There is no such message, bulk, dead letter, pause, template or key (yet).
     NotFound,
-    /// `send --wait` ended before the message did.
+    /// `send --wait` ended before the message did, or `bulk` before all of its messages.
     StillOpen,
 }
 
@@ -27,13 +27,17 @@ impl Exit {
         (Self::Done, "done"),
         (
             Self::Failed,
-            "failed; the message of `send --wait` was not sent; that of `cancel` could not be withdrawn; a part of a \
-             worker ended by itself",
+            "failed; the message of `send --wait`, or one of `bulk`, was not sent; that of `cancel` could not be \
+             withdrawn; a part of a worker ended by itself",
         ),
         (Self::Usage, "wrong command line or configuration"),
         (Self::NotReady, "`doctor`, or `integrations test`, found a fault"),
-        (Self::NotFound, "no such message, dead letter, pause, template or key, or not seen yet"),
-        (Self::StillOpen, "`send --wait` ended before the message did: it is published and goes on"),
+        (Self::NotFound, "no such message, bulk, dead letter, pause, template or key, or not seen yet"),
+        (
+            Self::StillOpen,
+            "`send --wait` ended before the message did, or `bulk` before its messages: what is accepted goes on, and a \
+             paused bulk waits",
+        ),
     ];
 
     /// The process's exit code.

@@ -74,6 +74,7 @@ pub fn web_parts(config: &Config, clock: &Clock) -> anyhow::Result<WebParts> {
             outbox_rows_max: i64::from(config.web.outbox_max),
         },
         evidence: config.worker.evidence(),
+        prices: config.prices.clone(),
         now: Arc::new(move || clock.now()),
     })
 }

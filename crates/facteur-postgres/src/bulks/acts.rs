@@ -1,11 +1,14 @@
 //! What people do to a bulk while it runs: cancel it, change its rate, try anew what failed.
 
+use std::collections::HashMap;
+
 use deadpool_postgres::Transaction;
-use facteur_core::bulk::{self, BulkState, Ended};
+use facteur_core::bulk::{self, BulkState, Ended, Trace};
 use facteur_core::limits::DUTY_ROWS_MAX;
 use facteur_core::reason::ReasonCode;
 use facteur_core::status::Status;
 use serde_json::json;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::acts::{By, note};
@@ -56,13 +59,22 @@ const CANDIDATES: &str = "WITH looked AS MATERIALIZED (SELECT line, round, job_i
          (SELECT id, status, reason, attempt FROM facteur.jobs WHERE id = e.job_id FOR UPDATE) j) \
      SELECT (SELECT max(line) FROM looked) AS last, locked.* FROM (SELECT) AS one LEFT JOIN locked ON true";
 
-/// Asked after the jobs are locked. A call that has left no record may have left.
-const EVIDENCE: &str = "SELECT i.id FROM unnest($1::uuid[], $2::int4[]) AS i(id, attempt) \
-     CROSS JOIN LATERAL (SELECT count(*) AS known, \
-             count(*) FILTER (WHERE sid IS NOT NULL OR outcome IN ('accepted', 'uncertain')) AS perhaps \
-         FROM facteur.attempts WHERE job_id = i.id) a \
-     LEFT JOIN LATERAL (SELECT true AS is_there FROM facteur.reconciliations WHERE job_id = i.id LIMIT 1) r ON true \
-     WHERE a.perhaps > 0 OR a.known < i.attempt OR r.is_there";
+/// Asked after the jobs are locked. A call that has left no record may have left, and so may one of which Twilio has not
+/// said that it was not delivered, or has said anything else at any time.
+const EVIDENCE: &str = "SELECT i.id, a.perhaps > 0 OR a.known < i.attempt OR e.other > 0 OR r.is_there IS NOT NULL AS perhaps, \
+         a.codes \
+     FROM unnest($1::uuid[], $2::int4[]) AS i(id, attempt) \
+     CROSS JOIN LATERAL (SELECT count(*) AS known, count(*) FILTER (WHERE was_taken AND NOT has_failed) AS perhaps, \
+             array_agg(code) FILTER (WHERE was_taken AND has_failed) AS codes, \
+             array_agg(sid) FILTER (WHERE sid IS NOT NULL) AS sids \
+         FROM (SELECT code, sid, sid IS NOT NULL OR outcome IN ('accepted', 'uncertain') AS was_taken, \
+                   sid IS NOT NULL AND code IS NOT NULL \
+                       AND coalesce(twilio_status IN ('undelivered', 'failed'), false) AS has_failed \
+               FROM facteur.attempts WHERE job_id = i.id) AS calls) a \
+     CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE sid <> ALL (coalesce(a.sids, '{}')) OR twilio_status NOT IN \
+             ('scheduled', 'accepted', 'queued', 'sending', 'sent', 'undelivered', 'failed')) AS other \
+         FROM facteur.status_events WHERE job_id = i.id) e \
+     LEFT JOIN LATERAL (SELECT true AS is_there FROM facteur.reconciliations WHERE job_id = i.id LIMIT 1) r ON true";
 
 const REOPEN: &str = "UPDATE facteur.bulk_recipients r \
      SET state = 'pending', round = r.round + 1, job_id = u.job_id, released_at = NULL \
@@ -152,7 +164,7 @@ pub async fn set_rate(
 }
 
 /// Gives a new round, with a new job, to each recipient whose message failed and may be tried anew: nobody who has the
-/// message, may have it, or can't get it. Returns how many that are.
+/// message, may have it, or can't get it. What Twilio took and did not deliver is judged by the code that it gave. Returns how many that are.
 ///
 /// # Errors
 /// The database's, classified; what was given a round before stays so.
@@ -194,31 +206,21 @@ async fn retry_chunk(
     after: i32,
     is_first: bool,
 ) -> Result<(Option<i32>, i64), BatchFailure> {
-    let maybe: Vec<&str> = Status::ALL
-        .into_iter()
-        .filter(|status| {
-            let reason = Some(ReasonCode::Expired);
-            bulk::may_be_tried_anew(Ended { status: *status, reason, may_have_left: false })
-        })
-        .map(Status::as_str)
-        .collect();
+    let maybe = bulk::TRIED_ANEW.map(Status::as_str);
     let statement = transaction.prepare_cached(CANDIDATES).await.map_err(classify)?;
     let rows =
-        transaction.query(&statement, &[&id, &after, &DUTY_ROWS_MAX, &maybe]).await.map_err(classify)?;
+        transaction.query(&statement, &[&id, &after, &DUTY_ROWS_MAX, &&maybe[..]]).await.map_err(classify)?;
     let last = rows.first().and_then(|row| row.get("last"));
     let rows: Vec<_> = rows.iter().filter(|row| row.get::<_, Option<Uuid>>("id").is_some()).collect();
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect();
-    let attempts: Vec<i32> = rows.iter().map(|row| row.get("attempt")).collect();
-    let statement = transaction.prepare_cached(EVIDENCE).await.map_err(classify)?;
-    let perhaps = transaction.query(&statement, &[&ids, &attempts]).await.map_err(classify)?;
-    let perhaps: std::collections::HashSet<Uuid> = perhaps.iter().map(|row| row.get(0)).collect();
+    let traces = traces(transaction, &rows).await?;
     let anew = rows.iter().filter_map(|row| {
         let (status, old): (Option<Status>, Uuid) = (Status::from_name(row.get("status")), row.get("id"));
-        let reason = ReasonCode::from_name(row.get("reason"));
-        let ended = Ended { status: status?, reason, may_have_left: perhaps.contains(&old) };
         let (line, round): (i32, i32) = (row.get("line"), row.get("round"));
-        let (line_number, next) = (u32::try_from(line).ok()?, u32::try_from(round + 1).ok()?);
-        bulk::may_be_tried_anew(ended).then(|| (line, bulk::job_id(id, line_number, next).0, old))
+        let (line_number, round) = (u32::try_from(line).ok()?, u32::try_from(round).ok()?);
+        let reason = ReasonCode::from_name(row.get("reason"));
+        let trace = traces.get(&old).cloned().unwrap_or(Trace::Perhaps);
+        let ended = Ended { status: status?, reason, trace, round };
+        bulk::may_be_tried_anew(&ended).then(|| (line, bulk::job_id(id, line_number, round + 1).0, old))
     });
     let (mut lines, mut jobs, mut olds) = (Vec::new(), Vec::new(), Vec::new());
     for (line, job, old) in anew {
@@ -235,6 +237,23 @@ async fn retry_chunk(
         transaction.execute(&statement, &[&id, &i32::from(is_first)]).await.map_err(classify)?;
     }
     Ok((last, i64::try_from(lines.len()).unwrap_or(i64::MAX)))
+}
+
+/// What became of the calls of these jobs.
+async fn traces(transaction: &Transaction<'_>, jobs: &[&Row]) -> Result<HashMap<Uuid, Trace>, BatchFailure> {
+    let ids: Vec<Uuid> = jobs.iter().map(|row| row.get("id")).collect();
+    let attempts: Vec<i32> = jobs.iter().map(|row| row.get("attempt")).collect();
+    let statement = transaction.prepare_cached(EVIDENCE).await.map_err(classify)?;
+    let rows = transaction.query(&statement, &[&ids, &attempts]).await.map_err(classify)?;
+    let trace = |row: &Row| match row.get::<_, Option<Vec<i32>>>("codes") {
+        _ if row.get("perhaps") => Trace::Perhaps,
+        None => Trace::NothingTaken,
+        // A code that is none is in no table.
+        Some(codes) => Trace::NotDelivered(
+            codes.into_iter().map(|code| u32::try_from(code).unwrap_or_default()).collect(),
+        ),
+    };
+    Ok(rows.iter().map(|row| (row.get("id"), trace(row))).collect())
 }
 
 async fn not_now(database: &Database, id: Uuid) -> Result<Acted, BatchFailure> {

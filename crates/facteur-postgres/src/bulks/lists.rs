@@ -13,7 +13,7 @@ macro_rules! columns {
     () => {
         "b.id, b.tenant, b.name, b.channel, b.category, b.sender, b.template, b.state, b.reason, b.rate, \
          b.error_ratio_max, b.starts_at, b.expires_at, b.total, b.round, b.created_by, b.created_at, b.accepted_at, \
-         b.ended_at, p.reason AS paused_because, p.actor AS paused_by, p.until AS paused_until"
+         b.ended_at, b.currency, p.reason AS paused_because, p.actor AS paused_by, p.until AS paused_until"
     };
 }
 
@@ -101,6 +101,8 @@ pub struct Bulk {
     pub accepted_at: Option<Timestamp>,
     /// When it completed, was cancelled or failed.
     pub ended_at: Option<Timestamp>,
+    /// In which currency its costs are estimated.
+    pub currency: Option<String>,
 }
 
 /// The pause of a bulk.
@@ -240,6 +242,7 @@ fn bulk(row: &Row) -> Bulk {
         created_at: row.get("created_at"),
         accepted_at: row.get("accepted_at"),
         ended_at: row.get("ended_at"),
+        currency: row.get("currency"),
     }
 }
 

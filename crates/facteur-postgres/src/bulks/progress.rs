@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use facteur_core::price::Amount;
 use facteur_core::status::Status;
 use uuid::Uuid;
 
@@ -10,8 +11,10 @@ use crate::pool::Database;
 
 /// Read along keys: the bulk's lines, and the job of each.
 const PROGRESS: &str = "SELECT CASE WHEN r.state IN ('released', 'settled') THEN coalesce(j.status, 'waiting') \
-             ELSE r.state END AS state, count(*) AS recipients, coalesce(sum(r.segments), 0)::int8 AS segments \
-     FROM (SELECT state, job_id, segments FROM facteur.bulk_recipients WHERE bulk_id = $1) r \
+             ELSE r.state END AS state, count(*) AS recipients, coalesce(sum(r.segments), 0)::int8 AS segments, \
+             coalesce(sum(r.cost_micros), 0)::int8 AS cost_micros, \
+             count(*) FILTER (WHERE r.state <> 'refused' AND r.cost_micros IS NULL) AS unpriced \
+     FROM (SELECT state, job_id, segments, cost_micros FROM facteur.bulk_recipients WHERE bulk_id = $1) r \
      LEFT JOIN LATERAL (SELECT status FROM facteur.jobs WHERE id = r.job_id AND r.state IN ('released', 'settled') \
                         LIMIT 1) j ON true \
      GROUP BY 1";
@@ -23,6 +26,10 @@ pub struct Progress {
     pub states: BTreeMap<String, i64>,
     /// Segments of all messages that are not refused.
     pub segments: i64,
+    /// What those of which a price was known are estimated to cost.
+    priced: Amount,
+    /// Messages that are not refused and of which no price was known.
+    unpriced: i64,
 }
 
 impl Progress {
@@ -30,6 +37,13 @@ impl Progress {
     #[must_use]
     pub fn total(&self) -> i64 {
         self.states.values().sum()
+    }
+
+    /// What all messages that are not refused are estimated to cost, in the bulk's currency; `None` if the price of one
+    /// was not known.
+    #[must_use]
+    pub fn cost(&self) -> Option<Amount> {
+        (self.unpriced == 0).then_some(self.priced)
     }
 
     /// Recipients whose message is called so by the word that applications see: `pending`, `sent`, `delivered` or
@@ -63,6 +77,9 @@ pub async fn progress(database: &Database, id: Uuid) -> Result<Progress, BatchFa
     for row in &rows {
         progress.states.insert(row.get("state"), row.get("recipients"));
         progress.segments += row.get::<_, i64>("segments");
+        let micros = u64::try_from(row.get::<_, i64>("cost_micros")).unwrap_or_default();
+        progress.priced = progress.priced.plus(Amount::from_micros(micros));
+        progress.unpriced += row.get::<_, i64>("unpriced");
     }
     Ok(progress)
 }

@@ -3,6 +3,7 @@
 use facteur_core::Timestamp;
 use facteur_core::bulk::BulkState;
 use facteur_core::lane::Lane;
+use facteur_core::price::Amount;
 use facteur_core::reason::Reason;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
@@ -12,25 +13,27 @@ use crate::pool::Database;
 
 /// A later upload of the same key takes over from an earlier one, whose next lines are refused then.
 const OPEN: &str = "INSERT INTO facteur.bulks AS b (id, tenant, name, document, channel, category, sender, template, \
-         rate, error_ratio_max, starts_at, expires_at, idempotency_key, head_digest, created_by, upload_token) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         rate, error_ratio_max, starts_at, expires_at, idempotency_key, head_digest, created_by, upload_token, currency) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
      ON CONFLICT (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL DO UPDATE SET \
          upload_token = CASE WHEN b.state = 'accepting' AND b.head_digest = excluded.head_digest \
                              THEN excluded.upload_token ELSE b.upload_token END, \
          updated_at = CASE WHEN b.state = 'accepting' THEN clock_timestamp() ELSE b.updated_at END \
-     RETURNING id, state, total, head_digest = $14 AS is_same, digest";
+     RETURNING id, state, total, head_digest = $14 AS is_same, digest, currency";
 
 /// `ours` locks the bulk and tells whether these lines are the next ones. Of lines with the same recipient the first one
 /// stays: the index decides, within the chunk and beyond it.
 const STAGE: &str = "WITH ours AS (UPDATE facteur.bulks SET total = $4, updated_at = clock_timestamp() \
          WHERE id = $1 AND upload_token = $2 AND state = 'accepting' AND total = $3 RETURNING id), \
      input AS (SELECT i.*, ours.id AS bulk_id FROM unnest($5::int4[], $6::text[], $7::text[], $8::text[], $9::jsonb[], \
-             $10::int4[], $11::bytea[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::uuid[]) \
-         AS i(line, recipient, name, text, variables, segments, fingerprint, digest, code, field, sentence, job_id) \
+             $10::int4[], $11::bytea[], $12::bytea[], $13::text[], $14::text[], $15::text[], $16::uuid[], \
+             $17::int8[]) AS i(line, recipient, name, text, variables, segments, fingerprint, digest, code, field, \
+                               sentence, job_id, cost_micros) \
          CROSS JOIN ours), \
      taken AS (INSERT INTO facteur.bulk_recipients \
-             (bulk_id, line, recipient, name, text, variables, segments, fingerprint, digest, state, job_id) \
-         SELECT bulk_id, line, recipient, name, text, variables, segments, fingerprint, digest, 'pending', job_id \
+             (bulk_id, line, recipient, name, text, variables, segments, cost_micros, fingerprint, digest, state, job_id) \
+         SELECT bulk_id, line, recipient, name, text, variables, segments, cost_micros, fingerprint, digest, 'pending', \
+                job_id \
          FROM input WHERE code IS NULL ORDER BY line \
          ON CONFLICT (bulk_id, recipient) WHERE state <> 'refused' DO NOTHING RETURNING line), \
      refused AS (INSERT INTO facteur.bulk_recipients \
@@ -92,6 +95,8 @@ pub struct NewBulk<'a> {
     pub created_by: &'a str,
     /// The right to stage its lines.
     pub upload_token: Uuid,
+    /// In which currency its costs are, if prices are configured.
+    pub currency: Option<&'a str>,
 }
 
 /// The bulk that an upload stages.
@@ -107,6 +112,8 @@ pub struct Opened {
     pub is_same: bool,
     /// SHA-256 of all that was accepted under the key.
     pub digest: Option<Vec<u8>>,
+    /// In which currency the costs of its lines are: that of its first upload.
+    pub currency: Option<String>,
 }
 
 /// A line of a bulk, judged.
@@ -135,6 +142,8 @@ pub struct Ready {
     pub variables: Option<serde_json::Value>,
     /// What it costs, in segments.
     pub segments: u32,
+    /// What it is estimated to cost, in the bulk's currency; `None` where no price is known.
+    pub cost: Option<Amount>,
     /// The job's fingerprint.
     pub fingerprint: [u8; 32],
 }
@@ -157,7 +166,7 @@ pub enum StageError {
 pub async fn open_upload(database: &Database, new: &NewBulk<'_>) -> Result<Opened, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(OPEN).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 16] = [
+    let parameters: [&(dyn ToSql + Sync); 17] = [
         &new.id,
         &new.tenant,
         &new.name,
@@ -174,6 +183,7 @@ pub async fn open_upload(database: &Database, new: &NewBulk<'_>) -> Result<Opene
         &new.head_digest,
         &new.created_by,
         &new.upload_token,
+        &new.currency,
     ];
     let row = client.query_one(&statement, &parameters).await.map_err(classify)?;
     Ok(Opened {
@@ -182,6 +192,7 @@ pub async fn open_upload(database: &Database, new: &NewBulk<'_>) -> Result<Opene
         staged: u32::try_from(row.get::<_, i32>("total")).unwrap_or_default(),
         is_same: row.get("is_same"),
         digest: row.get("digest"),
+        currency: row.get("currency"),
     })
 }
 
@@ -207,9 +218,10 @@ pub async fn stage(database: &Database, id: Uuid, token: Uuid, lines: &[NewLine]
     let fields: Vec<Option<&str>> = refused().map(|reason| reason?.field.as_deref()).collect();
     let sentences: Vec<Option<&str>> = refused().map(|reason| Some(reason?.sentence.as_str())).collect();
     let job_ids: Vec<Option<Uuid>> = ready().map(|ready| Some(ready?.job_id)).collect();
+    let costs: Vec<Option<i64>> = ready().map(|ready| i64::try_from(ready?.cost?.as_micros()).ok()).collect();
     let client = database.client().await?;
     let statement = client.prepare_cached(STAGE).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 16] = [
+    let parameters: [&(dyn ToSql + Sync); 17] = [
         &id,
         &token,
         &before,
@@ -226,6 +238,7 @@ pub async fn stage(database: &Database, id: Uuid, token: Uuid, lines: &[NewLine]
         &fields,
         &sentences,
         &job_ids,
+        &costs,
     ];
     let row = client.query_one(&statement, &parameters).await.map_err(classify)?;
     if row.get("is_ours") { Ok(row.get("refused")) } else { Err(StageError::Superseded) }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use facteur_core::bulk::{self, BulkState};
 use facteur_core::lane::Lane;
+use facteur_core::price::Amount;
 use facteur_core::reason::{Reason, ReasonCode};
 use facteur_postgres::bulks::{self, Acted, NewBulk, NewLine, Opened, Ready, StageError};
 use facteur_postgres::{Database, cancels, pauses};
@@ -31,6 +32,7 @@ async fn opened(database: &Database, key: Option<&str>, token: Uuid, head: &[u8]
         head_digest: head,
         created_by: "test",
         upload_token: token,
+        currency: Some("EUR"),
     };
     bulks::open_upload(database, &new).await.unwrap()
 }
@@ -50,6 +52,7 @@ fn line(bulk: Uuid, line: u32, number: u32) -> NewLine {
         text: Some(format!("Bonjour {line} \u{2764} \"{{}}\\")),
         variables: None,
         segments: 1,
+        cost: Some(Amount::from_micros(72_500)),
         fingerprint: [3; 32],
     };
     let recipient = format!("+336{number:08}");
@@ -57,9 +60,9 @@ fn line(bulk: Uuid, line: u32, number: u32) -> NewLine {
 }
 
 /// What becomes of a bulk's upload.
-struct Upload<'a> {
+pub(crate) struct Upload<'a> {
     fixture: &'a Fixture,
-    id: Uuid,
+    pub(crate) id: Uuid,
 }
 
 impl<'a> Upload<'a> {
@@ -69,7 +72,7 @@ impl<'a> Upload<'a> {
     }
 
     /// A bulk of so many recipients, accepted; every tenth line of a number that stands there already.
-    async fn accepted(fixture: &'a Fixture, lines: u32) -> Self {
+    pub(crate) async fn accepted(fixture: &'a Fixture, lines: u32) -> Self {
         let (upload, _) = Self::open(fixture, None, TOKEN, b"head").await;
         for first in (1..=lines).step_by(1_000) {
             let chunk: Vec<NewLine> =
@@ -84,11 +87,11 @@ impl<'a> Upload<'a> {
         line(self.id, number, recipient)
     }
 
-    async fn drip(&self) -> bulks::Dripped {
+    pub(crate) async fn drip(&self) -> bulks::Dripped {
         bulks::drip(&self.fixture.database, self.id).await.unwrap()
     }
 
-    async fn states(&self) -> BTreeMap<String, i64> {
+    pub(crate) async fn states(&self) -> BTreeMap<String, i64> {
         bulks::progress(&self.fixture.database, self.id).await.unwrap().states
     }
 
@@ -97,7 +100,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Ends the jobs of these lines so.
-    async fn end(&self, lines: &str, status: &str, reason: &str) {
+    pub(crate) async fn end(&self, lines: &str, status: &str, reason: &str) {
         let sql = format!(
             "UPDATE facteur.jobs SET status = '{status}', reason = '{reason}' WHERE id IN \
              (SELECT job_id FROM facteur.bulk_recipients WHERE bulk_id = '{}' AND state <> 'pending' AND {lines})",
@@ -136,11 +139,17 @@ async fn lines_are_staged_once_without_gaps_and_by_the_present_upload_alone() {
     assert_eq!(bulks::stage(database, upload.id, Uuid::from_u128(8), &next).await.unwrap(), 1);
     assert_eq!(bulks::digests(database, upload.id, 2, 9).await.unwrap().len(), 4);
     assert_eq!(upload.states().await, states([("pending", 2), ("refused", 3)]));
+    let progress = bulks::progress(database, upload.id).await.unwrap();
+    let cost = |progress: &bulks::Progress| progress.cost().map(|cost| cost.to_string());
+    assert_eq!(cost(&progress).as_deref(), Some("0.145"), "what is refused costs nothing");
     let rows = bulks::recipients(database, upload.id, 0, Some(&["refused"]), 10).await.unwrap();
     let codes: Vec<_> = rows.iter().map(|row| (row.line, row.code.as_deref().unwrap())).collect();
     assert_eq!(codes, [(3, "duplicate_recipient"), (4, "number_invalid"), (5, "duplicate_recipient")]);
     // Nothing leaves before all of it is there.
     assert_eq!(upload.drip().await, bulks::Dripped::default());
+    fixture.sql("UPDATE facteur.bulk_recipients SET cost_micros = NULL WHERE line = 2").await;
+    let progress = bulks::progress(database, upload.id).await.unwrap();
+    assert_eq!(cost(&progress), None, "a part is no estimate of the whole");
     let (_, other) = Upload::open(&fixture, Some("key"), Uuid::from_u128(9), b"another head").await;
     assert!(!other.is_same);
     bulks::accept(database, upload.id, Uuid::from_u128(8), (5, b"all", Lane::Bulk), None).await.unwrap();
@@ -258,49 +267,6 @@ async fn a_bulk_that_fails_too_often_pauses_itself_and_is_judged_anew_once_resum
     fixture.sql(judge).await;
     let dripped = upload.drip().await;
     assert_eq!((dripped.paused_because, dripped.released), (None, 20));
-}
-
-#[tokio::test]
-async fn only_what_failed_and_cannot_have_left_is_tried_anew() {
-    let fixture = Fixture::new().await;
-    let (database, upload) = (&fixture.database, Upload::accepted(&fixture, 10).await);
-    upload.drip().await;
-    upload.end("line = 1", "sent", "accepted").await;
-    upload.end("line = 2", "uncertain", "uncertain").await;
-    upload.end("line = 3", "dead", "uncertain").await;
-    upload.end("line = 4", "suppressed", "suppressed").await;
-    upload.end("line = 5", "failed", "refused").await;
-    upload.end("line IN (6, 7, 8)", "dead", "retries_exhausted").await;
-    upload.end("line = 9", "expired", "expired").await;
-    upload.end("line = 10", "undelivered", "not_delivered").await;
-    // Of the sixth a call has left no record; the seventh has a refusal on record, and a letter.
-    let job = |line| bulk::job_id(upload.id, line, 0);
-    fixture
-        .sql(&format!("UPDATE facteur.jobs SET attempt = 1 WHERE id IN ('{}', '{}')", job(6), job(7)))
-        .await;
-    fixture
-        .sql(&format!(
-            "INSERT INTO facteur.attempts (job_id, number, claim_token, started_at, duration_ms, outcome, next_status, \
-             reason) VALUES ('{}', 1, gen_random_uuid(), now(), 1, 'refused', 'dead', 'retries_exhausted'); \
-             INSERT INTO facteur.dead_letters (job_id, code, sentence, body, routing_key) \
-             VALUES ('{}', 'retries_exhausted', '', '', 'send.bulk')",
-            job(7),
-            job(7)
-        ))
-        .await;
-    assert_eq!(bulks::retry(database, upload.id, "test").await.unwrap(), Acted::Done(3));
-    let pending = bulks::recipients(database, upload.id, 0, Some(&["pending"]), 10).await.unwrap();
-    let pending: Vec<_> = pending.iter().map(|row| (row.line, row.round, row.job_id.unwrap())).collect();
-    assert_eq!(pending, [7, 8, 9].map(|line| (line, 1, bulk::job_id(upload.id, line, 1).0)));
-    assert_eq!(
-        fixture.text("SELECT state FROM facteur.dead_letters").await.as_deref(),
-        Some("resolved"),
-        "the old job must not be requeued beside the new one"
-    );
-    assert_eq!(upload.drip().await.released, 3);
-    assert_eq!(bulks::retry(database, upload.id, "test").await.unwrap(), Acted::Done(0));
-    let bulk = bulks::find(database, upload.id).await.unwrap().unwrap();
-    assert_eq!((bulk.state, bulk.round), (BulkState::Processing, 1));
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ mod breakers;
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod bulk_retries;
+#[cfg(test)]
 mod bulks;
 #[cfg(test)]
 mod callbacks;

@@ -1,16 +1,22 @@
 //! A bulk as CSV: a header row names the columns, one of which holds the numbers; every column is a variable.
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Chain, Cursor, Read};
 
 use axum::http::StatusCode;
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::{ByteRecord, ReaderBuilder, StringRecord, Terminator};
 use facteur_core::document::Scalar;
 
 use super::gauge::{Gauge, Gauged, LINE_BYTES_MAX, line_too_long};
 use super::lines::{Outlet, Recipient};
 use crate::error::ApiError;
 
+const EMPTY_FILE: ApiError = ApiError::at(
+    StatusCode::UNPROCESSABLE_ENTITY,
+    "phone_column_missing",
+    "to",
+    "the file is empty: row 1 names the columns, one of them `phone`, `telephone`, `mobile`, `numero` or `to`",
+);
 /// Longest header row, in bytes.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Names of the column that holds the numbers, without accents, signs and case: in English and French.
@@ -50,31 +56,92 @@ const NAME_COLUMNS: [&str; 5] = ["name", "fullname", "nom", "nomcomplet", "nomet
 pub(super) fn read(source: &mut impl Read, outlet: &mut Outlet) -> Result<Option<u32>, ApiError> {
     let gauge = Gauge::new(HEADER_BYTES_MAX + LINE_BYTES_MAX);
     let mut source = Gauged { source, gauge: &gauge };
-    let start = first_bytes(&mut source).map_err(|error| unreadable(&csv::Error::from(error), 1))?;
+    let start = first_bytes(&mut source).map_err(|_| unreadable(1))?;
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start);
-    let mut reader = ReaderBuilder::new()
-        .delimiter(delimiter(text))
-        .trim(Trim::All)
-        .flexible(false)
-        .from_reader(Cursor::new(text).chain(source));
-    let columns = Columns::of(reader.headers().map_err(|error| unreadable(&error, 1))?)?;
-    let mut record = StringRecord::new();
+    let mut rows = Rows::of(text, &mut source);
+    let (row, headers) = loop {
+        match rows.next()? {
+            None => return Err(EMPTY_FILE),
+            Some((_, row)) if row.iter().all(str::is_empty) => {}
+            Some(found) => break found,
+        }
+    };
+    let columns = Columns::of(&headers, row)?;
     loop {
         // What stands in the reader's buffer was read ahead.
         gauge.allow(LINE_BYTES_MAX);
-        match reader.read_record(&mut record) {
-            Ok(false) => break,
-            // Spreadsheets leave rows of empty cells at the end.
-            Ok(true) if record.iter().all(str::is_empty) => {}
-            Ok(true) => match outlet.line(columns.recipient(&record)) {
-                Ok(taken) => taken?,
-                Err(_) => return Ok(None),
-            },
-            Err(_) if gauge.is_over() => return Err(line_too_long(outlet.count() + 1)),
-            Err(error) => return Err(unreadable(&error, u64::from(outlet.count()) + 2)),
+        let next = rows.next();
+        if gauge.is_over() {
+            return Err(line_too_long(outlet.count() + 1));
+        }
+        let Some((row, record)) = next? else { break };
+        // Spreadsheets leave rows of empty cells at the end.
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        if record.len() != headers.len() {
+            let sentence =
+                format!("row {row} has {} columns, and the header row {}", record.len(), headers.len());
+            return Err(ApiError::invalid("row_columns", sentence));
+        }
+        match outlet.line(columns.recipient(&record)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(at_row(error, row)),
+            Err(_) => return Ok(None),
         }
     }
     Ok(outlet.flush().ok().map(|()| outlet.count()))
+}
+
+/// Rows with their numbers, as a spreadsheet counts them.
+struct Rows<R> {
+    reader: csv::Reader<R>,
+    /// Where there are no line feeds, rows are counted as they come.
+    has_line_feeds: bool,
+    last: u64,
+    /// Whether the last row was the one that is put behind every file. Only a quote that is never closed swallows it.
+    is_at_end: bool,
+}
+
+impl<'a, S: Read> Rows<Chain<Chain<Cursor<&'a [u8]>, &'a mut S>, &'static [u8]>> {
+    fn of(start: &'a [u8], source: &'a mut S) -> Self {
+        let has_line_feeds = start.contains(&b'\n') || !start.contains(&b'\r');
+        // A row must end where its line feed does, or else the next one would begin there and be counted too low; the
+        // carriage return before it is trimmed.
+        let (end, last_row) =
+            if has_line_feeds { (b'\n', &b"\n\"\"\n"[..]) } else { (b'\r', &b"\r\"\"\r"[..]) };
+        let reader = ReaderBuilder::new()
+            .delimiter(delimiter(start))
+            .terminator(Terminator::Any(end))
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(Cursor::new(start).chain(source).chain(last_row));
+        Self { reader, has_line_feeds, last: 0, is_at_end: false }
+    }
+
+    /// The next row, its cells trimmed, and its number; of a row with line breaks in its cells the first one.
+    fn next(&mut self) -> Result<Option<(u64, StringRecord)>, ApiError> {
+        let mut bytes = ByteRecord::new();
+        if !self.reader.read_byte_record(&mut bytes).map_err(|_| unreadable(self.last + 1))? {
+            return if self.is_at_end { Ok(None) } else { Err(unclosed(self.last + 1)) };
+        }
+        self.is_at_end = bytes.len() == 1 && bytes[0].is_empty();
+        let breaks: usize = bytes.iter().map(|cell| cell.iter().filter(|byte| **byte == b'\n').count()).sum();
+        let row = if self.has_line_feeds {
+            self.reader.position().line().saturating_sub(1 + breaks as u64)
+        } else {
+            self.last + 1
+        };
+        self.last = row;
+        let mut record = StringRecord::from_byte_record(bytes).map_err(|_| not_utf8(row))?;
+        record.trim();
+        Ok(Some((row, record)))
+    }
+}
+
+/// Where the file is to be divided.
+fn at_row(error: ApiError, row: u64) -> ApiError {
+    ApiError { sentence: format!("{} (row {row} is the first one too many)", error.sentence).into(), ..error }
 }
 
 /// At least the header row.
@@ -113,20 +180,22 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(headers: &StringRecord) -> Result<Self, ApiError> {
+    fn of(headers: &StringRecord, row: u64) -> Result<Self, ApiError> {
         let names: Vec<String> = headers.iter().map(str::to_owned).collect();
         let plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
         let phones: Vec<usize> =
             PHONE_COLUMNS.iter().filter_map(|known| plain.iter().position(|name| name == known)).collect();
         let Some(&phone) = phones.first() else {
-            let sentence =
-                "no column of the header row is called `phone`, `telephone`, `mobile`, `numero` or `to`";
+            let sentence = format!(
+                "no column of the header row (row {row}) is called `phone`, `telephone`, `mobile`, `numero` or `to`"
+            );
             return Err(ApiError::invalid("phone_column_missing", sentence).field("to"));
         };
         let name = NAME_COLUMNS.iter().find_map(|known| plain.iter().position(|name| name == known));
         let mut seen = std::collections::BTreeSet::new();
         if let Some(twice) = names.iter().position(|name| !name.is_empty() && !seen.insert(name)) {
-            let sentence = format!("column {} of the header row is called as an earlier one", twice + 1);
+            let sentence =
+                format!("column {} of the header row (row {row}) is called as an earlier one", twice + 1);
             return Err(ApiError::invalid("invalid_field", sentence));
         }
         Ok(Self { names, phone, name })
@@ -156,23 +225,20 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-/// The row is named as a spreadsheet counts it; what stands in it is personal.
-fn unreadable(error: &csv::Error, row: u64) -> ApiError {
-    let row = error.position().map_or(row, csv::Position::line);
-    match error.kind() {
-        ErrorKind::Utf8 { .. } => {
-            let sentence = format!("row {row} is not UTF-8: save the file as \"CSV UTF-8\"");
-            ApiError {
-                sentence: sentence.into(),
-                ..ApiError::new(StatusCode::BAD_REQUEST, "invalid_utf8", "")
-            }
-        }
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            let sentence = format!("row {row} has {len} columns, and the header row {expected_len}");
-            ApiError::invalid("row_columns", sentence)
-        }
-        _ => ApiError::invalid("malformed_csv", format!("row {row} can't be read as CSV")),
-    }
+/// What stands in a row is personal.
+fn not_utf8(row: u64) -> ApiError {
+    let sentence = format!("row {row} is not UTF-8: save the file as \"CSV UTF-8\"");
+    ApiError { sentence: sentence.into(), ..ApiError::new(StatusCode::BAD_REQUEST, "invalid_utf8", "") }
+}
+
+fn unclosed(row: u64) -> ApiError {
+    let sentence = format!("a quote that begins at row {row} is never closed: what follows it would be lost");
+    ApiError::invalid("malformed_csv", sentence)
+}
+
+/// Nothing more could be read; why is known where the body comes in.
+fn unreadable(row: u64) -> ApiError {
+    ApiError::invalid("malformed_csv", format!("row {row} can't be read"))
 }
 
 #[cfg(test)]

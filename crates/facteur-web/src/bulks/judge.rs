@@ -10,6 +10,7 @@ use facteur_core::document::{DocumentChannel, JobDocument, Scalar};
 use facteur_core::gate::{self, Verdict};
 use facteur_core::ids::{JobId, Tenant};
 use facteur_core::job::{Category, Channel, Job, JobDefaults};
+use facteur_core::price::Amount;
 use facteur_core::reason::{Reason, ReasonCode as Code};
 use facteur_core::rules::TenantRules;
 use facteur_core::template::{Template, TemplateError};
@@ -174,8 +175,16 @@ impl Shared {
         };
         let variables = is_twilios.then(|| serde_json::json!(values));
         let (segments, fingerprint) = (ready.segments, job.fingerprint().0);
+        let cost = self.cost(app, &job, segments);
         let recipient = job.recipient.number.reveal().to_owned();
-        Ok((recipient, Ready { job_id: id.0, text, variables, segments, fingerprint }))
+        Ok((recipient, Ready { job_id: id.0, text, variables, segments, cost, fingerprint }))
+    }
+
+    /// Numbers are looked up only where a price is configured.
+    fn cost(&self, app: &AppState, job: &Job, segments: u32) -> Option<Amount> {
+        let has_price = !app.prices.tariff(self.channel).is_empty();
+        let country = || job.recipient.number.country();
+        has_price.then(|| app.prices.estimate(self.channel, country(), segments)).flatten()
     }
 }
 

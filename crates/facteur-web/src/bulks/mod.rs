@@ -5,6 +5,7 @@
 //! and stages it (`upload`).
 
 mod csv_lines;
+mod dry_run;
 mod file;
 mod gauge;
 mod head;
@@ -16,12 +17,12 @@ mod request;
 mod side;
 mod upload;
 
+pub use dry_run::{Preview, RefusedLine};
 pub use file::{BulkFile, FileUploaded};
 pub use head::BulkHead;
 pub(crate) use head::check_rate;
 pub(crate) use request::BulkRequest;
 pub(crate) use side::BulksSide;
-pub use upload::{Preview, RefusedLine};
 pub(crate) use upload::{Upload, Uploaded, upload};
 
 /// How a request gives its recipients.

@@ -1,21 +1,18 @@
 //! An upload: judged lines are staged chunk by chunk, and one row makes them a bulk. What was cut is resumed under its
 //! `Idempotency-Key`, from the first line that is not staged yet.
 
-use std::collections::{BTreeMap, HashSet};
-
 use axum::body::Body;
 use axum::http::StatusCode;
 use facteur_core::bulk::BulkState;
 use facteur_core::lane;
-use facteur_core::reason::Reason;
-use facteur_postgres::bulks::{self, NewBulk, NewLine, Opened, StageError};
-use serde::Serialize;
+use facteur_core::price::Currency;
+use facteur_postgres::bulks::{self, NewBulk, Opened, StageError};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::dry_run::{DryRun, Preview};
 use super::head::BulkHead;
 use super::judge::Shared;
 use super::lines::{Outlet, Piece, Recipient};
@@ -25,8 +22,6 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::state::{App, AppState};
 
-/// Refused lines that a dry run shows.
-const SHOWN_LINES_MAX: usize = 100;
 /// Pieces that the reading thread is ahead.
 const PIECES_AHEAD: usize = 2;
 
@@ -64,38 +59,6 @@ pub(crate) enum Uploaded {
     Accepted(Uuid),
     /// What it would be.
     Preview(Box<Preview>),
-}
-
-/// What a bulk would be: nothing was stored.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
-pub struct Preview {
-    /// Always true: nothing was stored and nothing will be sent.
-    pub dry_run: bool,
-    /// All lines.
-    pub total: u32,
-    /// Lines that would be sent.
-    pub accepted: u32,
-    /// Lines that would not.
-    pub refused: u32,
-    /// Segments of all messages.
-    pub segments: u64,
-    /// Refused lines by their reason.
-    pub refused_by_code: BTreeMap<String, u32>,
-    /// The first 100 refused lines.
-    pub refused_lines: Vec<RefusedLine>,
-}
-
-/// A line that is not sent.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct RefusedLine {
-    /// Its number, from 1.
-    pub line: u32,
-    /// Why: a stable code.
-    pub code: String,
-    /// The field at fault.
-    pub field: Option<String>,
-    /// Why, for a person.
-    pub error: String,
 }
 
 /// Reads an upload to its end.
@@ -150,7 +113,7 @@ async fn take(
     let shared = Shared::of(app, tenant.clone(), &head, id).await?;
     let is_dry_run = upload.is_dry_run;
     let mut ledger = if is_dry_run {
-        Ledger::Dry(Box::default(), HashSet::new())
+        Ledger::Dry(Box::default())
     } else {
         Ledger::open(app, &upload, &head, &shared, id).await?
     };
@@ -182,8 +145,8 @@ enum Ledger {
     Staging(Staging),
     /// Nowhere: they were accepted before, and are only compared.
     Replay { id: Uuid, digest: Vec<u8> },
-    /// Nowhere: they are counted, and numbers that came are remembered.
-    Dry(Box<Preview>, HashSet<String>),
+    /// Nowhere: they are counted.
+    Dry(Box<DryRun>),
 }
 
 struct Staging {
@@ -191,6 +154,8 @@ struct Staging {
     token: Uuid,
     /// Lines that an earlier upload has staged.
     staged: u32,
+    /// Whether its costs are in the configured currency, which may have been another one when it was begun.
+    is_priced: bool,
     /// The chunk that is being written while the next one is judged.
     writing: Option<JoinHandle<Result<i64, StageError>>>,
 }
@@ -222,12 +187,15 @@ impl Ledger {
             head_digest: &head_digest,
             created_by: &upload.principal.actor,
             upload_token: token,
+            currency: app.prices.currency.as_ref().map(Currency::as_str),
         };
-        let Opened { id, state, staged, is_same, digest } = bulks::open_upload(&app.database, &new).await?;
+        let Opened { id, state, staged, is_same, digest, currency } =
+            bulks::open_upload(&app.database, &new).await?;
         match (is_same, state, digest) {
             (false, ..) => Err(key_reused(None)),
             (true, BulkState::Accepting, _) => {
-                Ok(Self::Staging(Staging { id, token, staged, writing: None }))
+                let is_priced = currency.as_deref() == new.currency;
+                Ok(Self::Staging(Staging { id, token, staged, is_priced, writing: None }))
             }
             (true, _, Some(digest)) => Ok(Self::Replay { id, digest }),
             (true, _, None) => Err(SUPERSEDED),
@@ -237,7 +205,7 @@ impl Ledger {
     fn bulk_id(&self) -> Option<Uuid> {
         match self {
             Self::Staging(staging) => Some(staging.id),
-            Self::Replay { .. } | Self::Dry(..) => None,
+            Self::Replay { .. } | Self::Dry(_) => None,
         }
     }
 
@@ -272,9 +240,9 @@ impl Ledger {
         match self {
             Self::Replay { .. } => Ok(()),
             Self::Staging(staging) => staging.take(app, shared, lines).await,
-            Self::Dry(preview, seen) => {
+            Self::Dry(run) => {
                 for (number, line) in lines {
-                    preview.add(shared.judge(app, Uuid::nil(), number, line).await, seen);
+                    run.add(shared.judge(app, Uuid::nil(), number, line).await);
                 }
                 Ok(())
             }
@@ -290,9 +258,9 @@ impl Ledger {
         shared: &Shared,
     ) -> Result<Uploaded, ApiError> {
         match self {
-            Self::Dry(preview, _) => {
-                preview.dry_run = true;
-                Ok(Uploaded::Preview(std::mem::take(preview)))
+            Self::Dry(run) => {
+                let preview = std::mem::take(run).preview(&app.prices, shared.channel);
+                Ok(Uploaded::Preview(Box::new(preview)))
             }
             Self::Replay { id, digest: known } if known.as_slice() == digest => Ok(Uploaded::Accepted(*id)),
             Self::Replay { .. } => Err(key_reused(None)),
@@ -330,7 +298,11 @@ impl Staging {
         }
         let mut judged = Vec::with_capacity(new.len());
         for (number, line) in new {
-            judged.push(shared.judge(app, self.id, number, line).await);
+            let mut line = shared.judge(app, self.id, number, line).await;
+            if let Ok(ready) = &mut line.judged {
+                ready.cost = ready.cost.filter(|_| self.is_priced);
+            }
+            judged.push(line);
         }
         self.written().await?;
         let (database, id, token) = (app.database.clone(), self.id, self.token);
@@ -356,29 +328,6 @@ impl Staging {
         let failed = bulks::fail(&app.database, self.id, self.token, error.code).await;
         if let Err(failure) = failed {
             tracing::warn!(bulk = %self.id, %failure, "an upload that can't be accepted is given up in a day");
-        }
-    }
-}
-
-impl Preview {
-    fn add(&mut self, line: NewLine, seen: &mut HashSet<String>) {
-        self.total += 1;
-        let reason = match line.judged {
-            Ok(ready) if seen.insert(line.recipient) => {
-                self.accepted += 1;
-                self.segments += u64::from(ready.segments);
-                return;
-            }
-            Ok(_) => {
-                ("duplicate_recipient", Some("to".to_owned()), "stands on an earlier line already".to_owned())
-            }
-            Err(Reason { code, field, sentence }) => (code.as_str(), field, sentence),
-        };
-        let (code, field, error) = reason;
-        self.refused += 1;
-        *self.refused_by_code.entry(code.to_owned()).or_default() += 1;
-        if self.refused_lines.len() < SHOWN_LINES_MAX {
-            self.refused_lines.push(RefusedLine { line: line.line, code: code.to_owned(), field, error });
         }
     }
 }

@@ -307,3 +307,35 @@ async fn listeners_see_progress_as_it_happens_until_the_bulk_is_over() {
     lines.into_inner().read_to_string(&mut rest).await.ok();
     assert!(!rest.contains("data:"), "{rest}");
 }
+
+#[tokio::test]
+async fn a_bulk_tells_what_it_is_estimated_to_cost_and_makes_no_price_up() {
+    let lab = Lab::start().await;
+    let key = lab.key("sender", Some("default")).await;
+    let bulk = |numbers: &[&str]| {
+        let recipients: Vec<Value> = numbers.iter().map(|number| json!({"to": number})).collect();
+        json!({"body": "\u{e9}".repeat(161), "category": "marketing", "recipients": recipients})
+    };
+    let dry = async |body: &Value| lab.api("POST", "/v1/bulks?dry_run=true", &key, body).await.json();
+    let french = bulk(&["+33612345678", "+33612345679", "+33612345678", "0612"]);
+    let cost = json!({"amount": "0.29", "currency": "EUR"});
+    let seen = dry(&french).await;
+    assert_eq!(
+        (&seen["segments"], &seen["estimated_cost"]),
+        (&json!(4), &cost),
+        "refused lines cost nothing"
+    );
+    assert_eq!(seen["refused_lines"][0]["error"], "stands on line 1 already");
+    let abroad = bulk(&["+33612345678", "+221771234567", "+221771234568"]);
+    let seen = dry(&abroad).await;
+    assert_eq!((&seen["estimated_cost"], &seen["unpriced_countries"]), (&Value::Null, &json!(["SN"])));
+    let accepted = lab.api("POST", "/v1/bulks", &key, &french).await;
+    assert_eq!(accepted.json()["progress"]["estimated_cost"], cost, "{}", accepted.body);
+    let read = lab.api("GET", &format!("/v1/bulks/{}", id(&accepted)), &key, &Value::Null).await.json();
+    assert_eq!((&read["progress"]["segments"], &read["progress"]["estimated_cost"]), (&json!(4), &cost));
+    let accepted = lab.api("POST", "/v1/bulks", &key, &abroad).await.json();
+    assert_eq!(
+        (&accepted["progress"]["segments"], &accepted["progress"]["estimated_cost"]),
+        (&json!(6), &Value::Null)
+    );
+}

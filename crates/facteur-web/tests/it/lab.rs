@@ -106,6 +106,7 @@ impl Lab {
             },
             limits: AcceptLimits { tenant_rate: None, outbox_rows_max: OUTBOX_ROWS_MAX },
             evidence: EvidenceRules { grace: Duration::from_mins(30), policies: Policies::default() },
+            prices: prices(),
             now: clock(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -335,4 +336,14 @@ pub(crate) fn sid(number: u32) -> MessageSid {
 #[expect(clippy::disallowed_methods, reason = "the clock that is handed to the product")]
 fn clock() -> facteur_web::Now {
     std::sync::Arc::new(facteur_core::Timestamp::now)
+}
+
+/// A price for one country, and none for the others.
+fn prices() -> facteur_core::price::Prices {
+    facteur_core::price::Prices {
+        currency: Some("EUR".parse().unwrap()),
+        sms: "FR=0.0725".parse().unwrap(),
+        mms: "0.2".parse().unwrap(),
+        ..facteur_core::price::Prices::default()
+    }
 }

@@ -138,8 +138,28 @@ async fn a_preview_says_what_a_text_would_cost_and_what_it_lacks() {
     let long = json!({"text": "é".repeat(161), "channel": "whatsapp"});
     assert_eq!(preview(long.clone()).await["segments"], 1);
     assert_eq!(preview(json!({"text": "é".repeat(161)})).await["segments"], 2);
+    let estimate = async |body: Value| preview(body).await["estimate"].clone();
+    assert_eq!(
+        estimate(json!({"text": "é".repeat(161), "recipients": 1000})).await,
+        json!({"recipients": 1000, "segments": 2000, "price_per_segment": 0.0725, "amount": 145.0, "currency": "EUR"})
+    );
+    let given = estimate(json!({"text": "x", "recipients": 3, "price_per_segment": 0.5})).await;
+    assert_eq!(
+        (&given["amount"], &given["currency"]),
+        (&json!(1.5), &Value::Null),
+        "a price that is given wins"
+    );
+    let mms =
+        estimate(json!({"text": "x".repeat(300), "channel": "mms", "country": "sn", "recipients": 2})).await;
+    assert_eq!((&mms["segments"], &mms["amount"]), (&json!(2), &json!(0.4)));
+    for unpriced in [json!({"text": "x", "country": "SN"}), json!({"text": "x", "channel": "whatsapp"})] {
+        let estimate = estimate(unpriced).await;
+        let none = [&estimate["price_per_segment"], &estimate["amount"], &estimate["currency"]];
+        assert_eq!(none, [&Value::Null; 3], "no price is made up");
+    }
     for (body, field) in [
         (json!({"text": "{{open"}), "text"),
+        (json!({"text": "x", "country": "XX"}), "country"),
         (json!({"text": "{{a.b}}"}), "text"),
         (json!({"text": "x", "recipients": 0}), "recipients"),
         (json!({"text": "x", "price_per_segment": -1}), "price_per_segment"),

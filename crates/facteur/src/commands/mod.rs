@@ -2,6 +2,7 @@
 
 mod adapters;
 pub mod bulk;
+mod bulk_follow;
 pub mod cancel;
 pub mod completions;
 pub mod config;

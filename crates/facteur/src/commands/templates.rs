@@ -14,6 +14,7 @@ use facteur_postgres::page::Position;
 use facteur_postgres::template_book::{
     self as book, Changed, NewTemplate, TemplateChange, TemplateFilter, TemplateRow,
 };
+use facteur_web::Cost;
 use serde::Serialize;
 
 use super::adapters;
@@ -40,9 +41,9 @@ pub async fn run(command: &TemplatesCommand, config: &Config, output: Output) ->
             self::put(&connect().await?, put, text.as_deref(), output).await
         }
         TemplatesCommand::Preview(args) => match &args.text {
-            Some(text) => previewed(text, args, output),
+            Some(text) => previewed(text, args, config, output),
             None => match find_text(&connect().await?, args).await? {
-                Some(text) => previewed(&text, args, output),
+                Some(text) => previewed(&text, args, config, output),
                 None => Ok(missing(args.name.as_deref().unwrap_or_default(), &args.language)),
             },
         },
@@ -260,12 +261,17 @@ struct Previewed {
     units: u32,
     segments: u32,
     ucs2_characters: Vec<char>,
+    /// As an SMS to the default country.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_cost: Option<Cost>,
 }
 
-fn previewed(text: &str, args: &PreviewArgs, output: Output) -> anyhow::Result<Exit> {
+fn previewed(text: &str, args: &PreviewArgs, config: &Config, output: Output) -> anyhow::Result<Exit> {
     let template = Template::parse(text).map_err(|why| Problems(vec![why.to_string()]))?;
     let values: BTreeMap<String, String> = args.variables.iter().cloned().collect();
     let preview = preview(&template, &values);
+    let country = config.worker.default_country;
+    let cost = config.prices.estimate(Channel::Sms, Some(country), preview.size.segments);
     let shown = Previewed {
         text: preview.text,
         missing: preview.missing,
@@ -274,10 +280,14 @@ fn previewed(text: &str, args: &PreviewArgs, output: Output) -> anyhow::Result<E
         units: preview.size.units,
         segments: preview.size.segments,
         ucs2_characters: preview.outside_gsm,
+        estimated_cost: Cost::of(cost, &config.prices),
     };
     output.show(&shown, |shown| {
         let mut lines = vec![shown.text.clone(), String::new()];
         lines.push(format!("{} segments, {} ({} units)", shown.segments, shown.encoding, shown.units));
+        if let Some(Cost { amount, currency }) = &shown.estimated_cost {
+            lines.push(format!("about {amount} {currency} for each SMS to {country}"));
+        }
         if !shown.ucs2_characters.is_empty() {
             let characters: String = shown.ucs2_characters.iter().flat_map(|char| [' ', *char]).collect();
             lines.push(format!("outside of the GSM alphabet:{characters}"));

@@ -4,6 +4,7 @@
 mod environment;
 mod layers;
 mod parse;
+mod price_settings;
 mod render;
 mod sections;
 mod settings;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use facteur_amqp::AmqpConfig;
 use facteur_core::phone::Country;
+use facteur_core::price::Prices;
 use facteur_core::receipts::FIRST_POLL_AGE;
 use facteur_core::reconcile::{GRACE_MIN, Policies};
 use facteur_postgres::PostgresConfig;
@@ -83,6 +85,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
         problems.extend(hasty_polls(&config));
         problems.extend(short_grace(&config, &values));
         problems.extend(web_settings::unbound_issuer(&config));
+        problems.extend(price_settings::without_currency(&config));
     }
     if problems.is_empty() { Ok(Loaded { config, values }) } else { Err(Problems(problems)) }
 }
@@ -170,6 +173,7 @@ impl Config {
                 tenant_rate: None,
                 outbox_max: 0,
             },
+            prices: Prices::default(),
             telemetry: TelemetrySection {
                 log: String::new(),
                 log_format: LogFormat::Human,

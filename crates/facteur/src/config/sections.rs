@@ -10,6 +10,7 @@ use facteur_core::integration::Home;
 use facteur_core::job::Channel;
 use facteur_core::lane::Lane;
 use facteur_core::phone::Country;
+use facteur_core::price::Prices;
 use facteur_core::reconcile::{EvidenceRules, Policies};
 use facteur_core::sender::Sender;
 use facteur_core::vault::Keyring;
@@ -40,6 +41,8 @@ pub struct Config {
     pub worker: WorkerSection,
     /// The web process.
     pub web: WebSection,
+    /// What messages cost.
+    pub prices: Prices,
     /// What the process tells about itself.
     pub telemetry: TelemetrySection,
 }

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::parse;
 use super::sections::Config;
 use super::web_settings::{
     CORS_ORIGINS, DEFAULT_KEYS, JWT_AUDIENCE, JWT_ISSUER, JWT_JWKS_URL, JWT_SECRET, TRUSTED_PROXIES,
 };
+use super::{parse, price_settings as prices};
 
 /// One setting.
 pub struct Setting {
@@ -58,12 +58,13 @@ pub(super) fn section_of(key: &str) -> &str {
 }
 
 /// What stands above each section in the sample and the reference page.
-pub(super) const SECTIONS: [(&str, &str); 6] = [
+pub(super) const SECTIONS: [(&str, &str); 7] = [
     ("amqp", "The broker (RabbitMQ 3.10 or newer)."),
     ("database", "The database (PostgreSQL 14 or newer)."),
     ("twilio", "The account at Twilio. Keep secrets in the environment rather than in a file."),
     ("worker", "The work."),
     ("web", "The web process."),
+    ("prices", "What messages cost, for estimates alone; nothing is billed."),
     ("telemetry", "What a process tells about itself."),
 ];
 
@@ -358,6 +359,10 @@ pub const SETTINGS: &[Setting] = &[
               come again (503).",
         store: |config, text| parse::whole(text, 1_000, 100_000_000).map(|rows| config.web.outbox_max = rows),
     },
+    prices::CURRENCY,
+    prices::SMS,
+    prices::MMS,
+    prices::WHATSAPP,
     Setting {
         key: "telemetry.log",
         env: "FACTEUR_LOG",

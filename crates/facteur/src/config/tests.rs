@@ -357,3 +357,30 @@ fn only_a_simulator_is_asked_for_receipts_at_once() {
     assert_eq!(simulated.config.worker.receipt_poll_first_s, 1);
     assert_eq!(with_flags(&[]).unwrap().config.worker.receipt_poll_first_s, 600);
 }
+
+#[test]
+fn prices_are_read_by_channel_and_country_and_take_a_currency() {
+    let file = "[prices]\ncurrency = \"EUR\"\nsms = \"0.07,FR=0.0725\"\n";
+    let prices = with_file(file).unwrap_or_else(|problems| panic!("{problems}")).config.prices;
+    let estimate = |code: &str, channel| {
+        let country = facteur_core::phone::Country::parse(code).ok();
+        prices.estimate(channel, country, 2).map(|amount| amount.to_string())
+    };
+    use facteur_core::job::Channel::{Mms, Sms};
+    assert_eq!(
+        [estimate("FR", Sms).as_deref(), estimate("SN", Sms).as_deref()],
+        [Some("0.145"), Some("0.14")]
+    );
+    assert_eq!(estimate("FR", Mms), None);
+    for (loaded, place, part) in [
+        (with_file("[prices]\nsms = \"0.07\"\n"), "FACTEUR_PRICE_CURRENCY (prices.currency)", "is not set"),
+        (with_file("[prices]\nsms = 0.07\n"), "prices.sms", "write it in quotes"),
+        (with_file("[prices]\ncurrency = \"euro\"\n"), "prices.currency", "three letters"),
+        (with_environment(&[("FACTEUR_PRICE_MMS", "FR=0,2")]), "FACTEUR_PRICE_MMS", "without a country"),
+        (with_environment(&[("FACTEUR_PRICE_SMS", "XX=0.2")]), "FACTEUR_PRICE_SMS", "`XX`"),
+        (with_flags(&["prices.whatsapp=-1"]), "--set prices.whatsapp", "is no price"),
+    ] {
+        let text = problem(loaded);
+        assert!(text.contains(place) && text.contains(part) && text.lines().count() == 1, "{text}");
+    }
+}

@@ -49,7 +49,7 @@ async fn a_file_becomes_messages_that_leave_once_and_the_same_file_again_is_the_
     assert!(told.contains("line 301: ") && !told.contains("0612"), "{told}");
     assert_eq!(system.count("SELECT count(*) FROM facteur.bulks").await, 0);
     for _ in 0..2 {
-        let (code, told) = system.command(&arguments).await;
+        let (code, told) = system.command(&[&arguments[..], &["--no-wait"]].concat()).await;
         assert_eq!(code, 0, "{told}");
         assert!(told.contains("301 recipients, 1 refused, 300 segments"), "{told}");
     }
@@ -106,4 +106,82 @@ async fn a_web_process_that_is_killed_in_the_middle_of_an_upload_loses_no_line_a
     system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status NOT IN ('sent', 'canceled')", 0).await;
     system.assert_nothing_doubled();
     assert_discreet(&web);
+}
+
+/// A file of so many recipients, and after them one line that is no number.
+fn file_of(recipients: u32, is_last_bad: bool) -> std::path::PathBuf {
+    let mut file = "phone\n".to_owned();
+    (0..recipients).for_each(|number| writeln!(file, "+3361200{number:04}").unwrap());
+    if is_last_bad {
+        file.push_str("0612\n");
+    }
+    let path = std::env::temp_dir().join(format!("{}.csv", Uuid::new_v4()));
+    std::fs::write(&path, file).unwrap();
+    path
+}
+
+/// The document that a command printed; what it told beside it follows.
+fn document(told: &str) -> serde_json::Value {
+    serde_json::Deserializer::from_str(told).into_iter().next().unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_bulk_is_followed_to_its_end_with_counts_that_add_up_and_what_it_costs() {
+    let system = System::new().await;
+    let _worker = system.worker().await;
+    let path = file_of(40, true);
+    let priced = ["--set", "prices.currency=EUR", "--set", "prices.sms=FR=0.0725"];
+    let arguments = [&["bulk", path.to_str().unwrap(), "--body", "SECRET"][..], &priced].concat();
+    let (code, told) = system.command(&[&arguments[..], &["--dry-run", "--rate", "10"]].concat()).await;
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("40 segments, about 2.90 EUR; 1 lines refused"), "{told}");
+    assert!(told.contains("at 10 a second it takes 4 seconds"), "{told}");
+    let (code, told) = system.command(&arguments).await;
+    assert_eq!(code, 1, "one of them got nothing: {told}");
+    assert!(told.contains("accepted: 41 recipients, 1 refused, 40 segments, about 2.90 EUR"), "{told}");
+    assert!(
+        told.contains("is completed: 40 sent, 1 failed, 0 pending of 41; 40 segments, about 2.90 EUR"),
+        "{told}"
+    );
+    let id = system.text("SELECT id::text FROM facteur.bulks").await.unwrap();
+    let (code, told) = system.command(&["bulk", "--follow", &id, "--json"]).await;
+    let seen = document(&told);
+    let counts = ["total", "sent", "failed", "pending"].map(|name| seen[name].as_i64().unwrap());
+    assert_eq!((code, counts, seen["state"].as_str()), (1, [41, 40, 1, 0], Some("completed")), "{told}");
+    assert_eq!(seen["estimated_cost"]["amount"], "2.90");
+    let unknown = Uuid::new_v4().to_string();
+    assert_eq!(system.command(&["bulk", "--follow", &unknown]).await.0, 4);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(system.simulator.stats().accepted, 40);
+}
+
+#[tokio::test]
+async fn an_interrupt_stops_the_following_and_not_the_bulk_and_a_pause_ends_it_too() {
+    let system = System::new().await;
+    let path = file_of(30, false);
+    let arguments = ["bulk", path.to_str().unwrap(), "--body", "SECRET"];
+    let mut following = Spawned::start(env!("CARGO_BIN_EXE_facteur"), &arguments, &system.environment());
+    following.wait_for_line("0 sent, 0 failed, 30 pending of 30", PATIENCE).await;
+    assert_eq!(following.interrupt(PATIENCE).await.code(), Some(5));
+    let id = system.text("SELECT id::text FROM facteur.bulks").await.unwrap();
+    let told = following.lines().join("\n");
+    assert!(told.contains("is processing: 0 sent, 0 failed, 30 pending of 30"), "{told}");
+    assert!(
+        told.contains(&format!("the bulk goes on; `facteur bulk --follow {id}` follows it again")),
+        "{told}"
+    );
+    let (code, told) = system.command(&["pause", "bulk", &id, "--reason", "the text"]).await;
+    assert_eq!(code, 0, "{told}");
+    let (code, told) = system.command(&["bulk", "--follow", &id]).await;
+    assert_eq!(code, 5, "{told}");
+    assert!(told.contains("is paused") && told.contains("the text"), "{told}");
+    assert!(told.contains(&format!("`facteur resume bulk {id}`")), "{told}");
+    let (code, told) = system.command(&["resume", "bulk", &id]).await;
+    assert_eq!(code, 0, "{told}");
+    let _worker = system.worker().await;
+    let (code, told) = system.command(&arguments).await;
+    assert_eq!(code, 0, "the same file is the same bulk, and all of it is sent: {told}");
+    assert!(told.contains("is completed: 30 sent, 0 failed, 0 pending of 30"), "{told}");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(system.simulator.stats().accepted, 30);
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use facteur_core::Timestamp;
 use facteur_core::document::Scalar;
-use facteur_core::job::Category;
+use facteur_core::job::{Category, Channel};
 use facteur_postgres::FoundTemplate;
 use facteur_postgres::page::Position;
 use facteur_postgres::template_book::{self as book, TemplateFilter, TemplateRow};
@@ -27,7 +27,7 @@ use crate::page::{Page, PageQuery};
 use crate::path::Path;
 use crate::shape::ScalarShape;
 use crate::state::App;
-use crate::v1::templates::preview::{Costs, PreviewView, view};
+use crate::v1::templates::preview::{Costs, PreviewView, country_of, view};
 use crate::v1::templates::shapes::{self, ChangeTemplate, ChannelName, CreateTemplate, given};
 use crate::v1::templates::{own, remove, rewrite, write};
 
@@ -324,11 +324,12 @@ pub(crate) async fn preview(
     let row = own(&app, &principal, id).await?;
     let tenant = principal.tenant_for(Some(&row.tenant))?;
     let settings = tenants::get(&app.database, &tenant).await?;
-    let is_sms = row.channel.as_deref().is_none_or(|channel| channel == "sms");
+    let channel = row.channel.as_deref().and_then(Channel::from_name);
+    let costs = Costs::of_one(&app.prices, country_of(&app, &tenant, None).await?);
     let category = Category::from_name(&row.category).unwrap_or_default();
     let found = FoundTemplate { text: row.text, category, language: row.language };
     let notice = Notice::of(&row.name, found, &body.context, &settings);
-    let preview = view(&shapes::parse(&notice.found.text)?, &notice.values, is_sms, Costs::default())?;
+    let preview = view(&shapes::parse(&notice.found.text)?, &notice.values, channel, costs)?;
     Ok(Json(NotificationPreview { subject: row.subject, body: preview.text.clone(), preview }))
 }
 

@@ -8,6 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::cost::Cost;
+
 /// A bulk.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct BulkView {
@@ -72,6 +74,9 @@ pub(crate) struct ProgressView {
     states: BTreeMap<String, i64>,
     /// Segments of all messages that were not refused.
     segments: i64,
+    /// What all messages that were not refused cost, by the prices that were configured when they were accepted; null if
+    /// there was none for one of them.
+    estimated_cost: Option<Cost>,
 }
 
 impl BulkView {
@@ -105,7 +110,7 @@ impl BulkView {
             created_at: bulk.created_at.to_string(),
             accepted_at: bulk.accepted_at.map(|at| at.to_string()),
             ended_at: bulk.ended_at.map(|at| at.to_string()),
-            progress: progress.map(ProgressView::of),
+            progress: progress.map(|progress| ProgressView::of(progress, bulk.currency.as_deref())),
         }
     }
 
@@ -116,7 +121,7 @@ impl BulkView {
 }
 
 impl ProgressView {
-    fn of(progress: &Progress) -> Self {
+    fn of(progress: &Progress, currency: Option<&str>) -> Self {
         let [pending, sent, delivered, failed] =
             ["pending", "sent", "delivered", "failed"].map(|word| progress.of_word(word));
         Self {
@@ -126,6 +131,10 @@ impl ProgressView {
             failed,
             states: progress.states.clone(),
             segments: progress.segments,
+            estimated_cost: progress
+                .cost()
+                .zip(currency)
+                .map(|(amount, currency)| Cost::in_currency(amount, currency)),
         }
     }
 }

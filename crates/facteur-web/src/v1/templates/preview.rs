@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use facteur_core::document::Scalar;
+use facteur_core::ids::Tenant;
+use facteur_core::job::Channel;
+use facteur_core::phone::Country;
 use facteur_core::preview::preview;
+use facteur_core::price::{Amount, Prices};
 use facteur_core::segments;
 use facteur_core::template::Template;
 use facteur_postgres::template_book as book;
@@ -18,7 +22,7 @@ use crate::error::ApiError;
 use crate::json::Json;
 use crate::path::Path;
 use crate::shape::ScalarShape;
-use crate::state::App;
+use crate::state::{App, AppState};
 
 /// Most recipients that an estimate is made for.
 const RECIPIENTS_MAX: u32 = 100_000_000;
@@ -40,9 +44,12 @@ pub(crate) struct PreviewTemplate {
     /// For how many messages the cost is estimated; 1 if absent.
     #[schema(minimum = 1, maximum = 100_000_000)]
     recipients: Option<u32>,
-    /// What a segment costs, in any currency.
+    /// What a segment costs, in any currency; the configured price of channel and country if absent.
     #[schema(minimum = 0, maximum = 1_000)]
     price_per_segment: Option<f64>,
+    /// The country whose configured price counts, by its two letters; the one of numbers without a country code if absent.
+    #[schema(example = "FR")]
+    country: Option<String>,
 }
 
 /// A text that is to be previewed before it is saved.
@@ -60,9 +67,12 @@ pub(crate) struct PreviewText {
     /// For how many messages the cost is estimated; 1 if absent.
     #[schema(minimum = 1, maximum = 100_000_000)]
     recipients: Option<u32>,
-    /// What a segment costs, in any currency.
+    /// What a segment costs, in any currency; the configured price of channel and country if absent.
     #[schema(minimum = 0, maximum = 1_000)]
     price_per_segment: Option<f64>,
+    /// The country whose configured price counts, by its two letters; the one of numbers without a country code if absent.
+    #[schema(example = "FR")]
+    country: Option<String>,
 }
 
 /// What a text would come to.
@@ -99,9 +109,13 @@ pub(crate) struct Estimate {
     recipients: u32,
     /// Segments of all messages; those with longer values may have more.
     segments: u64,
+    /// The price that was given, or else the configured one; of an MMS or a WhatsApp message it is the message's.
     price_per_segment: Option<f64>,
-    /// Segments times price, if a price was given.
+    /// Segments times price; null if no price was given and none is configured.
     amount: Option<f64>,
+    /// The currency of a configured price; null for one that was given.
+    #[schema(example = "EUR")]
+    currency: Option<String>,
 }
 
 /// Previews a template.
@@ -119,8 +133,8 @@ pub(crate) async fn of_template(
     Path(id): Path<Uuid>,
     Json(body): Json<PreviewTemplate>,
 ) -> Result<Json<PreviewView>, ApiError> {
-    let (text, own_channel) = match shapes::find_built_in(id) {
-        Some(built_in) => (built_in.text.to_owned(), None),
+    let (tenant, text, own_channel) = match shapes::find_built_in(id) {
+        Some(built_in) => (principal.tenant_for(None)?, built_in.text.to_owned(), None),
         None => {
             let row = super::own(&app, &principal, id).await?;
             let text = match body.version.filter(|version| *version != row.version) {
@@ -132,12 +146,15 @@ pub(crate) async fn of_template(
                     found.ok_or(unknown)?.text
                 }
             };
-            (text, row.channel)
+            (principal.tenant_for(Some(&row.tenant))?, text, row.channel)
         }
     };
-    let channel = body.channel.map_or(own_channel.as_deref(), |channel| Some(channel.channel().as_str()));
-    let costs = Costs { recipients: body.recipients, price_per_segment: body.price_per_segment };
-    Ok(Json(view(&shapes::parse(&text)?, &values(&body.variables), is_sms(channel), costs)?))
+    let own_channel = own_channel.as_deref().and_then(Channel::from_name);
+    let channel = body.channel.map(ChannelName::channel).or(own_channel);
+    let PreviewTemplate { recipients, price_per_segment, country, .. } = body;
+    let country = country_of(&app, &tenant, country.as_deref()).await?;
+    let costs = Costs { recipients, price_per_segment, country, prices: &app.prices };
+    Ok(Json(view(&shapes::parse(&text)?, &values(&body.variables), channel, costs)?))
 }
 
 /// Previews a text that is not saved.
@@ -150,25 +167,72 @@ pub(crate) async fn of_template(
     })),
     responses((status = 200, body = PreviewView))
 )]
-pub(crate) async fn of_text(Json(body): Json<PreviewText>) -> Result<Json<PreviewView>, ApiError> {
-    let channel = body.channel.map(|channel| channel.channel().as_str());
-    let costs = Costs { recipients: body.recipients, price_per_segment: body.price_per_segment };
-    Ok(Json(view(&shapes::parse(&body.text)?, &values(&body.variables), is_sms(channel), costs)?))
+pub(crate) async fn of_text(
+    principal: Principal,
+    State(app): State<App>,
+    Json(body): Json<PreviewText>,
+) -> Result<Json<PreviewView>, ApiError> {
+    let channel = body.channel.map(ChannelName::channel);
+    let country = country_of(&app, &principal.tenant_for(None)?, body.country.as_deref()).await?;
+    let PreviewText { recipients, price_per_segment, .. } = body;
+    let costs = Costs { recipients, price_per_segment, country, prices: &app.prices };
+    Ok(Json(view(&shapes::parse(&body.text)?, &values(&body.variables), channel, costs)?))
 }
 
 /// For how many messages, and at which price.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Costs {
+#[derive(Clone, Copy)]
+pub(crate) struct Costs<'a> {
     recipients: Option<u32>,
+    /// The caller's own price.
     price_per_segment: Option<f64>,
+    country: Country,
+    prices: &'a Prices,
+}
+
+impl<'a> Costs<'a> {
+    /// Of one message, at the configured price.
+    pub(crate) const fn of_one(prices: &'a Prices, country: Country) -> Self {
+        Self { recipients: None, price_per_segment: None, country, prices }
+    }
+
+    /// What so many segments (or messages) cost, with the price of one and its currency.
+    fn estimate(self, channel: Channel, recipients: u32, segments: u64) -> Estimate {
+        let configured = self.prices.estimate(channel, Some(self.country), 1);
+        let configured = configured.filter(|_| self.price_per_segment.is_none());
+        let given = self.price_per_segment;
+        Estimate {
+            recipients,
+            segments,
+            price_per_segment: given.or(configured.map(in_units)),
+            amount: given
+                .map(|price| price * segments as f64)
+                .or_else(|| configured.map(|price| in_units(price.times(segments)))),
+            currency: configured.and(self.prices.currency).map(|currency| currency.to_string()),
+        }
+    }
+}
+
+/// The number that JSON writes as the decimal which the amount is, up to fifteen digits.
+fn in_units(amount: Amount) -> f64 {
+    amount.as_micros() as f64 / 1e6
+}
+
+/// The country that is named, or else the tenant's for numbers without a country code, or the configured one.
+pub(crate) async fn country_of(
+    app: &AppState,
+    tenant: &Tenant,
+    named: Option<&str>,
+) -> Result<Country, ApiError> {
+    if let Some(code) = named {
+        return Country::parse(code).map_err(|error| {
+            ApiError::invalid("invalid_field", format!("`country` {error}")).field("country")
+        });
+    }
+    Ok(app.directory.rules_of(tenant).await.default_country.unwrap_or(app.jobs.defaults.country))
 }
 
 pub(crate) fn values(variables: &BTreeMap<String, Scalar>) -> BTreeMap<String, String> {
     variables.iter().map(|(name, value)| (name.clone(), value.to_text())).collect()
-}
-
-fn is_sms(channel: Option<&str>) -> bool {
-    channel.is_none_or(|channel| channel == "sms")
 }
 
 /// What the template comes to with these values; only an SMS costs its segments.
@@ -178,8 +242,8 @@ fn is_sms(channel: Option<&str>) -> bool {
 pub(crate) fn view(
     template: &Template,
     values: &BTreeMap<String, String>,
-    is_sms: bool,
-    costs: Costs,
+    channel: Option<Channel>,
+    costs: Costs<'_>,
 ) -> Result<PreviewView, ApiError> {
     let recipients = costs.recipients.unwrap_or(1);
     if !(1..=RECIPIENTS_MAX).contains(&recipients) {
@@ -191,7 +255,7 @@ pub(crate) fn view(
         return Err(ApiError::invalid("invalid_field", sentence).field("price_per_segment"));
     }
     let shown = preview(template, values);
-    let channel = if is_sms { facteur_core::job::Channel::Sms } else { facteur_core::job::Channel::Mms };
+    let channel = channel.unwrap_or(Channel::Sms);
     let cost = segments::cost(channel, &shown.text);
     let characters = shown.text.chars().count();
     let total = u64::from(cost) * u64::from(recipients);
@@ -208,11 +272,6 @@ pub(crate) fn view(
         units: shown.size.units,
         segments: cost,
         ucs2_characters: shown.outside_gsm.into_iter().map(String::from).collect(),
-        estimate: Estimate {
-            recipients,
-            segments: total,
-            price_per_segment: costs.price_per_segment,
-            amount: costs.price_per_segment.map(|price| price * total as f64),
-        },
+        estimate: costs.estimate(channel, recipients, total),
     })
 }
