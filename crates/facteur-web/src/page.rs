@@ -74,6 +74,11 @@ impl<T> Page<T> {
         let next_cursor = rows.last().filter(|_| has_more).map(|row| cursor(position(row)));
         Self { data: rows, next_cursor }
     }
+
+    /// The same page, its rows shown otherwise.
+    pub(crate) fn map<U>(self, shown: impl FnMut(T) -> U) -> Page<U> {
+        Page { data: self.data.into_iter().map(shown).collect(), next_cursor: self.next_cursor }
+    }
 }
 
 /// The cursor of a row.

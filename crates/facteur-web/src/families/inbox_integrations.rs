@@ -157,8 +157,7 @@ pub(crate) async fn list(
     let rows = integrations::list(&app.database, scope.as_ref(), after, i64::from(limit) + 1).await?;
     let views: Vec<IntegrationView> = rows.into_iter().map(IntegrationView::from).collect();
     let page = Page::of(views, limit, |view: &IntegrationView| Position { at: view.created_at, id: view.id });
-    let data = page.data.into_iter().map(InboxIntegration::from).collect();
-    let page = Page { data, next_cursor: page.next_cursor };
+    let page = page.map(InboxIntegration::from);
     Ok(linked(page, &format!("/inbox/integrations?limit={limit}")))
 }
 

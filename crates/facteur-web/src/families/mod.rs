@@ -2,6 +2,7 @@
 
 mod bulk;
 mod campaigns;
+mod history;
 mod inbox;
 mod inbox_integrations;
 mod linked;

@@ -101,8 +101,7 @@ pub(crate) async fn list(
     let filter = TemplateFilter { tenant: principal.scope(), ..TemplateFilter::default() };
     let rows = book::list(&app.database, filter, query.after()?, limit).await?;
     let page = Page::of(rows, limit, |row| Position { at: row.created_at, id: row.id });
-    let data: Vec<SavedTemplate> = page.data.into_iter().map(SavedTemplate::from).collect();
-    Ok(linked(Page { data, next_cursor: page.next_cursor }, &format!("/api/templates?limit={limit}")))
+    Ok(linked(page.map(SavedTemplate::from), &format!("/api/templates?limit={limit}")))
 }
 
 /// Saves a template.

@@ -113,8 +113,5 @@ pub(crate) async fn list(
     let filter = AuditFilter { tenant, actor, action, subject, since, until };
     let rows = audit::list(&app.database, &filter, after, limit + 1).await?;
     let page = Page::of(rows, limit, AuditRow::position);
-    Ok(Json(Page {
-        data: page.data.into_iter().map(AuditBody::from).collect(),
-        next_cursor: page.next_cursor,
-    }))
+    Ok(Json(page.map(AuditBody::from)))
 }

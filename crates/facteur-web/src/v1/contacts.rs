@@ -119,8 +119,7 @@ pub(crate) async fn list(
     Query(query): Query<ContactQuery>,
 ) -> Result<Json<Page<ContactView>>, ApiError> {
     let page = found(&app, &principal, query).await?;
-    let data = page.data.into_iter().map(ContactView::from).collect();
-    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+    Ok(Json(page.map(ContactView::from)))
 }
 
 /// A page of contacts.

@@ -118,8 +118,7 @@ pub(crate) async fn list(
     Query(query): Query<ConversationQuery>,
 ) -> Result<Json<Page<ConversationView>>, ApiError> {
     let page = found(&app, &principal, query).await?;
-    let data = page.data.into_iter().map(ConversationView::from).collect();
-    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+    Ok(Json(page.map(ConversationView::from)))
 }
 
 /// A page of conversations.
@@ -244,8 +243,7 @@ pub(crate) async fn messages(
 ) -> Result<Json<Page<MessageView>>, ApiError> {
     let conversation = inbox::conversation(&app, &principal, id).await?;
     let page = written(&app, &conversation, &page).await?;
-    let data = page.data.into_iter().map(MessageView::from).collect();
-    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+    Ok(Json(page.map(MessageView::from)))
 }
 
 /// A page of what was written.

@@ -3,17 +3,17 @@
 use axum::extract::State;
 use axum::response::Response;
 use facteur_core::Timestamp;
-use facteur_postgres::listing::{self, MessageSummary};
-use facteur_postgres::tenant_messages;
+use facteur_postgres::listing::MessageSummary;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::access::Principal;
 use crate::error::ApiError;
+use crate::families::history;
 use crate::families::linked::{linked, path_with};
 use crate::json::Query;
-use crate::page::{Page, PageQuery, cursor};
+use crate::page::PageQuery;
 use crate::state::App;
 use crate::v1::templates::shapes::ChannelName;
 
@@ -76,13 +76,9 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let tenant = principal.tenant_for(None)?;
     let asked = PageQuery { cursor: query.cursor, limit: query.limit };
-    let (limit, after) = (asked.limit()?, asked.after()?);
+    let limit = asked.limit()?;
     let channel = query.channel.map(|channel| channel.channel().as_str());
-    let page = tenant_messages::page(&app.database, tenant.as_str(), channel, after, limit).await?;
-    let ids: Vec<Uuid> = page.places.iter().map(|place| place.id).collect();
-    let mut messages = listing::by_ids(&app.database, &ids).await?;
-    messages.sort_by_key(|message| std::cmp::Reverse((message.created_at, message.id)));
-    let data: Vec<HistoryEntry> = messages.into_iter().map(HistoryEntry::from).collect();
+    let page = history::page(&app, &tenant, channel, &asked).await?;
     let filters = [("channel", channel.map(str::to_owned)), ("limit", Some(limit.to_string()))];
-    Ok(linked(Page { data, next_cursor: page.next.map(cursor) }, &path_with("/twilio/history", &filters)))
+    Ok(linked(page.map(HistoryEntry::from), &path_with("/twilio/history", &filters)))
 }

@@ -19,7 +19,7 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::inbox::{self, First, Text};
 use crate::json::{Json, Query, given};
-use crate::page::{Page, PageQuery};
+use crate::page::PageQuery;
 use crate::path::Path;
 use crate::state::App;
 use crate::v1::contacts::{self, ContactQuery};
@@ -137,8 +137,7 @@ pub(crate) async fn list(
     );
     let query = ConversationQuery { status, integration, contact, unread, tenant: None, cursor, limit };
     let page = conversations::found(&app, &principal, query).await?;
-    let data = page.data.into_iter().map(InboxConversation::from).collect();
-    Ok(linked(Page { data, next_cursor: page.next_cursor }, &link))
+    Ok(linked(page.map(InboxConversation::from), &link))
 }
 
 /// Sends a first message, and makes the conversation if there is none.
@@ -232,6 +231,5 @@ pub(crate) async fn list_contacts(
     let link = path_with("/inbox/contacts", &[("limit", limit.map(|limit| limit.to_string()))]);
     let query = ContactQuery { number: None, tenant: None, cursor, limit };
     let page = contacts::found(&app, &principal, query).await?;
-    let data = page.data.into_iter().map(InboxContact::from).collect();
-    Ok(linked(Page { data, next_cursor: page.next_cursor }, &link))
+    Ok(linked(page.map(InboxContact::from), &link))
 }

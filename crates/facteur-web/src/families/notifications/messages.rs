@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::accept::Options;
 use crate::access::Principal;
 use crate::error::ApiError;
+use crate::families::history;
 use crate::families::linked::{linked, path_with};
 use crate::families::notice::{self, Notice};
 use crate::families::one::{self, Fields};
@@ -28,7 +29,7 @@ use crate::families::tenant;
 use crate::families::twice::Twice;
 use crate::json::{Json, Query};
 use crate::judge::Wish;
-use crate::page::{Page, PageQuery, cursor};
+use crate::page::PageQuery;
 use crate::path::Path;
 use crate::shape::ScalarShape;
 use crate::state::App;
@@ -263,14 +264,12 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let tenant = tenant::named(&app, &principal, query.tenant_id.as_deref()).await?;
     let asked = PageQuery { cursor: query.cursor.clone(), limit: query.limit };
-    let (limit, after) = (asked.limit()?, asked.after()?);
+    let limit = asked.limit()?;
     let channel = query.channel.map(|channel| channel.channel().as_str());
-    let page = tenant_messages::page(&app.database, tenant.as_str(), channel, after, limit).await?;
-    let ids: Vec<Uuid> = page.places.iter().map(|place| place.id).collect();
-    let mut messages = listing::by_ids(&app.database, &ids).await?;
-    messages.sort_by_key(|message| std::cmp::Reverse((message.created_at, message.id)));
+    let page = history::page(&app, &tenant, channel, &asked).await?;
+    let ids: Vec<Uuid> = page.data.iter().map(|message| message.id).collect();
     let mut subjects = tenant_messages::subjects(&app.database, &ids).await?;
-    let shown = messages.into_iter().map(|message| {
+    let page = page.map(|message| {
         let subject = subjects.remove(&message.id);
         Notification::of(message, subject)
     });
@@ -282,7 +281,7 @@ pub(crate) async fn list(
             ("limit", Some(limit.to_string())),
         ],
     );
-    Ok(linked(Page { data: shown.collect::<Vec<_>>(), next_cursor: page.next.map(cursor) }, &path))
+    Ok(linked(page, &path))
 }
 
 /// Reads a notification.

@@ -172,7 +172,6 @@ pub(crate) async fn list(
     let limit = asked.limit()?;
     let rows = book::list(&app.database, filter, asked.after()?, limit).await?;
     let page = Page::of(rows, limit, |row| Position { at: row.created_at, id: row.id });
-    let data: Vec<NotificationTemplate> = page.data.into_iter().map(NotificationTemplate::from).collect();
     let path = path_with(
         ROUTE,
         &[
@@ -182,7 +181,7 @@ pub(crate) async fn list(
             ("limit", Some(limit.to_string())),
         ],
     );
-    Ok(linked(Page { data, next_cursor: page.next_cursor }, &path))
+    Ok(linked(page.map(NotificationTemplate::from), &path))
 }
 
 /// Creates a template.

@@ -50,8 +50,7 @@ pub(crate) async fn list(
     let filter = BulkFilter { tenant: principal.scope(), after, limit: i64::from(limit) + 1 };
     let found = bulks::list(&app.database, &filter).await?;
     let page = Page::of(found, limit, |bulk| Position { at: bulk.created_at, id: bulk.id });
-    let data = page.data.into_iter().map(|bulk| BulkView::of(bulk, None)).collect();
-    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+    Ok(Json(page.map(|bulk| BulkView::of(bulk, None))))
 }
 
 /// A bulk and how far it has come, at most a second ago.

@@ -82,8 +82,7 @@ pub(crate) async fn list(
     let limit = page.limit()?;
     let rows = book::list(&app.database, filter, page.after()?, limit).await?;
     let page = Page::of(rows, limit, |row| Position { at: row.created_at, id: row.id });
-    let data = page.data.into_iter().map(TemplateView::from).collect();
-    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+    Ok(Json(page.map(TemplateView::from)))
 }
 
 /// Whose view of the built-in templates.
