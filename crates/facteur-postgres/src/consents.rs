@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Database;
 use crate::words::{ACTOR_CHARS_MAX, check_words};
@@ -24,14 +25,14 @@ const HAS: &str = "SELECT EXISTS (SELECT FROM facteur.contact_consents \
 /// By a person, who is remembered, about a contact.
 const GIVE_BY: &str = "WITH given AS (INSERT INTO facteur.contact_consents (tenant, recipient, channel, source) \
          SELECT tenant, number, $2, $3 FROM facteur.contacts WHERE id = $1 ON CONFLICT DO NOTHING RETURNING tenant) \
-     INSERT INTO facteur.audit_log (tenant, actor, action, subject, details) \
-     SELECT tenant, $4::text, 'consent_given', $1::text, jsonb_build_object('channel', $2::text, 'source', $3::text) \
+     INSERT INTO facteur.audit_log (tenant, actor, request_id, action, subject, details) \
+     SELECT tenant, $4::text, $5::text, 'consent_given', $1::text, jsonb_build_object('channel', $2::text, 'source', $3::text) \
      FROM given";
 
 const WITHDRAW_BY: &str = "WITH withdrawn AS (DELETE FROM facteur.contact_consents WHERE (tenant, recipient, channel) = \
          (SELECT tenant, number, $2::text FROM facteur.contacts WHERE id = $1) RETURNING tenant) \
-     INSERT INTO facteur.audit_log (tenant, actor, action, subject, details) \
-     SELECT tenant, $4::text, 'consent_withdrawn', $1::text, \
+     INSERT INTO facteur.audit_log (tenant, actor, request_id, action, subject, details) \
+     SELECT tenant, $4::text, $5::text, 'consent_withdrawn', $1::text, \
          jsonb_build_object('channel', $2::text, 'source', $3::text) FROM withdrawn";
 
 const OF_NUMBER: &str = "SELECT channel, given_at, source FROM facteur.contact_consents \
@@ -61,14 +62,16 @@ pub async fn set_by(
     contact: Uuid,
     channel: Channel,
     (is_given, source): (bool, &str),
-    actor: &str,
+    by: impl Into<By<'_>>,
 ) -> Result<bool, BatchFailure> {
+    let by = by.into();
     check_words("source", source, SOURCE_CHARS_MAX)?;
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let client = database.client().await?;
     let sql = if is_given { GIVE_BY } else { WITHDRAW_BY };
     let statement = client.prepare_cached(sql).await.map_err(classify)?;
-    let parameters: [&(dyn ToSql + Sync); 4] = [&contact, &channel.as_str(), &source, &actor];
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&contact, &channel.as_str(), &source, &by.actor, &by.request_id];
     Ok(client.execute(&statement, &parameters).await.map_err(classify)? == 1)
 }
 

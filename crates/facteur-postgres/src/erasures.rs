@@ -13,6 +13,7 @@ use facteur_core::limits::DUTY_ROWS_MAX;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::claim::final_statuses;
 use crate::contacts::Contact;
@@ -48,8 +49,13 @@ pub struct Erased {
 ///
 /// # Errors
 /// The database's, classified; what was forgotten until then stays so.
-pub async fn erase(database: &Database, contact: &Contact, actor: &str) -> Result<Erasure, BatchFailure> {
-    check_words("actor", actor, ACTOR_CHARS_MAX)?;
+pub async fn erase(
+    database: &Database,
+    contact: &Contact,
+    by: impl Into<By<'_>>,
+) -> Result<Erasure, BatchFailure> {
+    let by = by.into();
+    check_words("actor", by.actor, ACTOR_CHARS_MAX)?;
     let whom = Whom { contact, stands_for_it: format!("{ERASED}{}", contact.id), finals: final_statuses() };
     let mut client = database.client().await?;
     if whom.waits_in_a_bulk(&client).await? || whom.is_written_to(&client).await? {
@@ -69,7 +75,7 @@ pub async fn erase(database: &Database, contact: &Contact, actor: &str) -> Resul
         transaction.commit().await.map_err(classify)?;
         return Ok(Erasure::OnTheWay);
     }
-    whom.end(&transaction, erased, actor).await?;
+    whom.end(&transaction, erased, by).await?;
     transaction.commit().await.map_err(classify)?;
     Ok(Erasure::Done(erased))
 }
@@ -168,16 +174,12 @@ impl Whom<'_> {
         }
     }
 
-    async fn end(
-        &self,
-        client: &impl GenericClient,
-        erased: Erased,
-        actor: &str,
-    ) -> Result<(), BatchFailure> {
+    async fn end(&self, client: &impl GenericClient, erased: Erased, by: By<'_>) -> Result<(), BatchFailure> {
         let Contact { id, tenant, number, .. } = self.contact;
         let Erased { inbound, outbound, lines } = erased;
-        let parameters: [&(dyn ToSql + Sync); 8] =
-            [tenant, number, &self.stands_for_it, id, &actor, &inbound, &outbound, &lines];
+        let (actor, request_id) = (by.actor, by.request_id);
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [tenant, number, &self.stands_for_it, id, &actor, &inbound, &outbound, &lines, &request_id];
         query(client, statements::END, &parameters).await.map(drop)
     }
 }

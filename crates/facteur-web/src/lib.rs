@@ -23,7 +23,6 @@ pub mod metrics;
 pub mod openapi;
 mod page;
 mod path;
-mod patient;
 mod pressure;
 mod quarantine;
 mod router;

@@ -70,6 +70,6 @@ pub(super) const END: &str = "WITH conversations AS (UPDATE facteur.conversation
              unread = 0, updated_at = clock_timestamp() WHERE tenant = $1 AND number = $2), \
      consents AS (DELETE FROM facteur.contact_consents WHERE tenant = $1 AND recipient = $2), \
      gone AS (DELETE FROM facteur.contacts WHERE id = $4 RETURNING id) \
-     INSERT INTO facteur.audit_log (tenant, actor, action, subject, details) \
-     SELECT $1, $5::text, 'contact_erased', id::text, jsonb_build_object('messages_from_it', $6::int8, \
+     INSERT INTO facteur.audit_log (tenant, actor, request_id, action, subject, details) \
+     SELECT $1, $5::text, $9::text, 'contact_erased', id::text, jsonb_build_object('messages_from_it', $6::int8, \
          'messages_to_it', $7::int8, 'lines_of_bulks', $8::int8) FROM gone";

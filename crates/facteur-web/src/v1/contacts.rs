@@ -204,7 +204,7 @@ pub(crate) async fn set_consent(
         return Err(ApiError::invalid("invalid_field", "`source` has 1 to 200 characters").field("source"));
     }
     let what = (body.given, body.source.as_str());
-    consents::set_by(&app.database, id, channel.channel(), what, &principal.actor).await?;
+    consents::set_by(&app.database, id, channel.channel(), what, principal.by()).await?;
     Ok(Json(details(&app, contact).await?))
 }
 
@@ -228,7 +228,7 @@ pub(crate) async fn erase(
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, ApiError> {
     let contact = inbox::contact(&app, &principal, id).await?;
-    match erasures::erase(&app.database, &contact, &principal.actor).await? {
+    match erasures::erase(&app.database, &contact, principal.by()).await? {
         Erasure::Done(_) => Ok(StatusCode::NO_CONTENT),
         Erasure::Unknown => Err(inbox::NO_CONTACT),
         Erasure::OnTheWay => Err(ApiError::conflict("message_on_its_way", ON_THE_WAY)),
