@@ -200,7 +200,7 @@ impl System {
     /// Every job is final, and there are so many.
     pub(crate) async fn wait_until_final(&self, count: i64) {
         let finals = "SELECT count(*) FROM facteur.jobs WHERE status IN \
-                      ('sent', 'delivered', 'undelivered', 'failed', 'expired', 'canceled', 'suppressed', 'dead')";
+                      ('sent', 'delivered', 'read', 'undelivered', 'failed', 'expired', 'canceled', 'suppressed', 'dead')";
         self.wait_until(finals, count).await;
     }
 
