@@ -11,7 +11,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
-use crate::page::Position;
+use crate::page::{PageOf, Position, SCANNED_MAX};
 use crate::pool::Database;
 
 /// In the place of a tenant, where a record concerns all of them. No tenant can have this name.
@@ -25,6 +25,30 @@ const ROWS_MAX: usize = 1_000;
 
 const RECORD: &str = "INSERT INTO facteur.audit_log (tenant, actor, action, subject, request_id, details) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[])";
+
+macro_rules! list {
+    ($whose:literal) => {
+        concat!(
+            "WITH scanned AS MATERIALIZED (SELECT id, at, actor, action, subject FROM facteur.audit_log \
+                 WHERE ",
+            $whose,
+            " AND at >= coalesce($5, '-infinity'::timestamptz) AND (at, id) < ($6::timestamptz, $7::bigint) \
+                 ORDER BY at DESC, id DESC LIMIT $9), \
+             picked AS (SELECT id, at FROM scanned WHERE ($2::text IS NULL OR actor = $2) \
+                 AND ($3::text IS NULL OR action = $3) AND ($4::text IS NULL OR subject = $4) \
+                 ORDER BY at DESC, id DESC LIMIT $8), \
+             end_of AS (SELECT count(*) AS scanned, min(at) AS last_at, \
+                 (SELECT id FROM scanned ORDER BY at, id LIMIT 1) AS last_id FROM scanned) \
+             SELECT e.scanned, e.last_at, e.last_id, r.* FROM end_of e LEFT JOIN (SELECT l.* FROM picked p \
+                 CROSS JOIN LATERAL (SELECT id, at, tenant, actor, action, subject, request_id, details \
+                     FROM facteur.audit_log WHERE id = p.id LIMIT 1) l) r ON true ORDER BY r.at DESC, r.id DESC"
+        )
+    };
+}
+
+const LIST_OF_TENANT: &str = list!("tenant = $1::text");
+/// Its index says `id > 0`, so that it is not taken for one tenant's.
+const LIST_ALL: &str = list!("$1::text IS NULL AND id > 0");
 
 const BECAME: &str = "SELECT j.id, j.status, a.sid, a.code FROM facteur.jobs j \
      LEFT JOIN facteur.attempts a ON a.job_id = j.id AND a.number = j.attempt WHERE j.id = ANY($1)";
@@ -93,7 +117,7 @@ impl AuditRow {
     /// Its place in the list.
     #[must_use]
     pub fn position(&self) -> Position {
-        Position { at: self.at, id: Uuid::from_u128(u128::from(self.id.unsigned_abs())) }
+        place(self.at, self.id)
     }
 }
 
@@ -133,7 +157,9 @@ pub async fn record_all(client: &impl GenericClient, entries: &[Entry]) -> Resul
     Ok(())
 }
 
-/// A page of records, the newest first, with what became of the messages that they name.
+/// A page of records, the newest first, with what became of the messages that they name. By an actor, of a kind or about
+/// a subject, 20,000 records are looked at, and the page may be short or empty with more behind it: an index of those
+/// would be written by every request.
 ///
 /// # Errors
 /// The database's, classified.
@@ -142,35 +168,43 @@ pub async fn list(
     filter: &AuditFilter,
     after: Option<Position>,
     limit: u16,
-) -> Result<Vec<AuditRow>, BatchFailure> {
-    let whose = if filter.tenant.is_some() { "tenant = $1" } else { "$1::text IS NULL" };
-    let sql = format!(
-        "SELECT id, at, tenant, actor, action, subject, request_id, details FROM facteur.audit_log WHERE {whose} \
-           AND ($2::text IS NULL OR actor = $2) AND ($3::text IS NULL OR action = $3) \
-           AND ($4::text IS NULL OR subject = $4) AND at >= coalesce($5, '-infinity'::timestamptz) \
-           AND at < coalesce($6, 'infinity'::timestamptz) \
-           AND (at, id) < (coalesce($7, 'infinity'::timestamptz), coalesce($8, 9223372036854775807)) \
-         ORDER BY at DESC, id DESC LIMIT $9"
-    );
-    let id = after.map(|after| i64::try_from(after.id.as_u128()).unwrap_or(i64::MAX));
-    let at = after.map(|after| after.at);
-    let client = database.client().await?;
-    let statement = client.prepare_cached(&sql).await.map_err(classify)?;
+) -> Result<PageOf<AuditRow>, BatchFailure> {
     let AuditFilter { tenant, actor, action, subject, since, until } = filter;
+    let (at, id) = before(after, *until);
+    let rows_max = i64::from(limit) + 1;
+    let is_chosen = actor.is_some() || action.is_some() || subject.is_some();
+    let scanned_max = if is_chosen { SCANNED_MAX } else { rows_max };
+    let client = database.client().await?;
+    let sql = if tenant.is_some() { LIST_OF_TENANT } else { LIST_ALL };
+    let statement = client.prepare_cached(sql).await.map_err(classify)?;
     let found = client
-        .query(&statement, &[tenant, actor, action, subject, since, until, &at, &id, &i64::from(limit)])
+        .query(&statement, &[tenant, actor, action, subject, since, &at, &id, &rows_max, &scanned_max])
         .await
         .map_err(classify)?;
-    let mut rows: Vec<_> = found.iter().map(row).collect();
-    let ids: BTreeSet<Uuid> = rows.iter().flat_map(|row| named(&row.entry.details)).collect();
+    let end = found.first().filter(|row| row.get::<_, i64>("scanned") >= scanned_max);
+    let end = end.map(|row| place(row.get("last_at"), row.get("last_id")));
+    let rows = found.iter().filter(|row| row.get::<_, Option<i64>>("id").is_some()).map(row).collect();
+    let mut page = PageOf::cut(rows, usize::from(limit), AuditRow::position, end);
+    let ids: BTreeSet<Uuid> = page.rows.iter().flat_map(|row| named(&row.entry.details)).collect();
     let fates = fates(&client, &ids.into_iter().collect::<Vec<_>>()).await?;
-    for row in &mut rows {
+    for row in &mut page.rows {
         let fate = |id: Uuid| {
             fates.get(&id).cloned().unwrap_or(MessageFate { id, status: None, sid: None, code: None })
         };
         row.messages = named(&row.entry.details).into_iter().map(fate).collect();
     }
-    Ok(rows)
+    Ok(page)
+}
+
+/// Before which place the page's records stand: of the page before, and of the end of the time that is asked for.
+fn before(after: Option<Position>, until: Option<Timestamp>) -> (Timestamp, i64) {
+    let after = after.map(|after| (after.at, i64::try_from(after.id.as_u128()).unwrap_or(i64::MAX)));
+    let until = until.map(|until| (until, i64::MIN));
+    after.into_iter().chain(until).min().unwrap_or((Timestamp::MAX, i64::MAX))
+}
+
+fn place(at: Timestamp, id: i64) -> Position {
+    Position { at, id: Uuid::from_u128(u128::from(id.unsigned_abs())) }
 }
 
 async fn fates(

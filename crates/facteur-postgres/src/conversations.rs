@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::acts::By;
 use crate::batch_error::{BatchFailure, classify};
 use crate::inbound::transitions;
-use crate::page::Position;
+use crate::page::{PageOf, Position, SCANNED_MAX};
 use crate::pool::Database;
 
 pub use view::{ConversationMessage, MediumRef, messages};
@@ -37,19 +37,36 @@ macro_rules! conversation {
     };
 }
 
-const LIST: &str = concat!(
-    conversation!(
-        "SELECT * FROM facteur.conversations WHERE tenant = $1 AND ($2::text IS NULL OR status = $2) \
-             AND ($3::uuid IS NULL OR integration_id = $3) \
-             AND ($4::uuid IS NULL OR number = (SELECT k.number FROM facteur.contacts k \
-                                               WHERE k.id = $4 AND k.tenant = $1)) \
-             AND ($5::bool IS NULL OR (unread > 0) = $5) \
-             AND (last_message_at, id) < (coalesce($6::timestamptz, 'infinity'), coalesce($7::uuid, \
-                 'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
-         ORDER BY last_message_at DESC, id DESC LIMIT $8"
-    ),
-    " ORDER BY v.last_message_at DESC, v.id DESC"
-);
+/// Leads only narrow what is looked at: every filter is a condition all the same.
+macro_rules! list {
+    ($lead:literal) => {
+        concat!(
+            "WITH scanned AS MATERIALIZED (SELECT id, last_message_at AS at, number, integration_id, status, unread \
+                 FROM facteur.conversations WHERE tenant = $1",
+            $lead,
+            " AND (last_message_at, id) < (coalesce($6::timestamptz, 'infinity'), coalesce($7::uuid, \
+                     'ffffffff-ffff-ffff-ffff-ffffffffffff')) \
+                 ORDER BY last_message_at DESC, id DESC LIMIT $9), \
+             picked AS (SELECT id FROM scanned WHERE ($2::text IS NULL OR status = $2) \
+                 AND ($3::uuid IS NULL OR integration_id = $3) \
+                 AND ($4::uuid IS NULL OR number = (SELECT k.number FROM facteur.contacts k \
+                                                   WHERE k.id = $4 AND k.tenant = $1)) \
+                 AND ($5::bool IS NULL OR (unread > 0) = $5) \
+                 ORDER BY at DESC, id DESC LIMIT $8), \
+             end_of AS (SELECT count(*) AS scanned, min(at) AS last_at, \
+                 (SELECT id FROM scanned ORDER BY at, id LIMIT 1) AS last_id FROM scanned) \
+             SELECT e.scanned, e.last_at, e.last_id, r.* FROM end_of e LEFT JOIN (",
+            conversation!("SELECT * FROM facteur.conversations WHERE id = ANY (ARRAY(SELECT id FROM picked))"),
+            ") r ON true ORDER BY r.last_message_at DESC, r.id DESC"
+        )
+    };
+}
+
+const LIST: &str = list!("");
+const LIST_UNREAD: &str = list!(" AND unread > 0");
+const LIST_OF_STATUS: &str = list!(" AND status = $2");
+const LIST_OF_CONTACT: &str =
+    list!(" AND number = (SELECT number FROM facteur.contacts WHERE id = $4 AND tenant = $1)");
 
 const FIND: &str = conversation!("SELECT * FROM facteur.conversations WHERE id = $1");
 
@@ -148,7 +165,9 @@ pub struct ConversationChange {
     pub is_seen: bool,
 }
 
-/// A tenant's conversations, what was written to last first: at most `limit`, and 1,000.
+/// A tenant's conversations, what was written to last first: at most `limit`, and 1,000. An index leads to those with a
+/// contact, else to what is unread, else to those of a status; for any further condition 20,000 of these are looked at,
+/// and the page may be short or empty with more behind it.
 ///
 /// # Errors
 /// The database's, classified.
@@ -158,11 +177,14 @@ pub async fn list(
     filter: &ConversationFilter,
     after: Option<Position>,
     limit: i64,
-) -> Result<Vec<Conversation>, BatchFailure> {
+) -> Result<PageOf<Conversation>, BatchFailure> {
     let status = filter.status.map(ConversationStatus::as_str);
     let (at, id, limit) =
-        (after.map(|after| after.at), after.map(|after| after.id), limit.min(PAGE_ROWS_MAX));
-    let parameters: [&(dyn ToSql + Sync); 8] = [
+        (after.map(|after| after.at), after.map(|after| after.id), limit.clamp(0, PAGE_ROWS_MAX));
+    let (sql, is_exact) = led(filter);
+    let rows_max = limit + 1;
+    let scanned_max = if is_exact { rows_max } else { SCANNED_MAX };
+    let parameters: [&(dyn ToSql + Sync); 9] = [
         &tenant.as_str(),
         &status,
         &filter.integration_id,
@@ -170,12 +192,30 @@ pub async fn list(
         &filter.is_unread,
         &at,
         &id,
-        &limit,
+        &rows_max,
+        &scanned_max,
     ];
     let client = database.client().await?;
-    let statement = client.prepare_cached(LIST).await.map_err(classify)?;
-    let rows = client.query(&statement, &parameters).await.map_err(classify)?;
-    Ok(rows.iter().map(conversation).collect())
+    let statement = client.prepare_cached(sql).await.map_err(classify)?;
+    let found = client.query(&statement, &parameters).await.map_err(classify)?;
+    let end = found.first().filter(|row| row.get::<_, i64>("scanned") >= scanned_max);
+    let end = end.map(|row| Position { at: row.get("last_at"), id: row.get("last_id") });
+    let rows =
+        found.iter().filter(|row| row.get::<_, Option<Uuid>>("id").is_some()).map(conversation).collect();
+    Ok(PageOf::cut(rows, usize::try_from(limit).unwrap_or_default(), Conversation::position, end))
+}
+
+/// The statement whose index leads to the fewest, and whether that is all that the filter asks.
+fn led(filter: &ConversationFilter) -> (&'static str, bool) {
+    let ConversationFilter { status, integration_id, contact_id, is_unread } = filter;
+    let conditions = [status.is_some(), integration_id.is_some(), contact_id.is_some(), is_unread.is_some()];
+    let count = conditions.into_iter().filter(|is_asked| *is_asked).count();
+    match (contact_id, is_unread, status) {
+        (Some(_), ..) => (LIST_OF_CONTACT, count == 1),
+        (None, Some(true), _) => (LIST_UNREAD, count == 1),
+        (None, _, Some(_)) => (LIST_OF_STATUS, count == 1),
+        (None, _, None) => (LIST, count == 0),
+    }
 }
 
 /// The conversation of that id.

@@ -27,7 +27,7 @@ const MIGRATIONS: &[Migration] = migrations![
     1 "0001_spine", 2 "0002_waiting_lines", 3 "0003_holds", 4 "0004_reconciliations", 5 "0005_callbacks",
     6 "0006_receipts", 7 "0007_workers", 8 "0008_oldest_waiting", 9 "0009_access", 10 "0010_accepting", 11 "0011_bulks",
     12 "0012_templates", 13 "0013_integrations", 14 "0014_inbox", 15 "0015_rules", 16 "0016_urgent_debts",
-    17 "0017_erasing", 18 "0018_bulk_costs",
+    17 "0017_erasing", 18 "0018_bulk_costs", 19 "0019_pages",
 ];
 
 /// `facteur` in ASCII: whoever migrates holds this session lock.

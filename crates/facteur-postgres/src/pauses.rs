@@ -47,6 +47,16 @@ const RESUME: &str = "UPDATE facteur.pauses SET ended_at = clock_timestamp(), en
 const OPEN: &str = "SELECT scope, key, reason, actor, until, created_at FROM facteur.pauses \
      WHERE ended_at IS NULL AND (until IS NULL OR until > clock_timestamp()) ORDER BY created_at, id";
 
+/// A bulk is its tenant's, or of whom its messages are where it has no row.
+const OPEN_TO: &str = "SELECT p.scope, p.key, p.reason, p.actor, p.until, p.created_at FROM facteur.pauses p \
+     WHERE p.ended_at IS NULL AND (p.until IS NULL OR p.until > clock_timestamp()) \
+       AND ($1::text IS NULL OR CASE p.scope WHEN 'tenant' THEN p.key = $1 WHEN 'sender' THEN true \
+           WHEN 'bulk' THEN coalesce((SELECT b.tenant FROM facteur.bulks b WHERE b.id = p.key::uuid), \
+               (SELECT min(m.tenant) FROM facteur.messages m WHERE m.bulk_id IS NOT NULL AND m.bulk_id = p.key::uuid \
+                HAVING min(m.tenant) = max(m.tenant))) = $1 \
+           ELSE false END) \
+     ORDER BY p.created_at, p.id";
+
 const OF_SCOPE: &str = "SELECT scope, key, reason, actor, until, created_at FROM facteur.pauses \
      WHERE scope = $1 AND key = $2 AND ended_at IS NULL AND (until IS NULL OR until > clock_timestamp())";
 
@@ -198,6 +208,17 @@ pub async fn open(database: &Database) -> Result<Vec<Pause>, BatchFailure> {
     let client = database.client().await?;
     let statement = client.prepare_cached(OPEN).await.map_err(classify)?;
     Ok(client.query(&statement, &[]).await.map_err(classify)?.iter().filter_map(of_row).collect())
+}
+
+/// The pauses that stand and concern this tenant, its bulks or any sender, the oldest first: whose a sender is, is the
+/// caller's to know. All that stand without a tenant.
+///
+/// # Errors
+/// The database's, classified.
+pub async fn open_to(database: &Database, tenant: Option<&str>) -> Result<Vec<Pause>, BatchFailure> {
+    let client = database.client().await?;
+    let statement = client.prepare_cached(OPEN_TO).await.map_err(classify)?;
+    Ok(client.query(&statement, &[&tenant]).await.map_err(classify)?.iter().filter_map(of_row).collect())
 }
 
 /// Every pause that stands, with its line, the oldest first.

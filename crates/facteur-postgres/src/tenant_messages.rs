@@ -8,11 +8,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::batch_error::{BatchFailure, classify};
-use crate::page::Position;
+use crate::page::{Position, SCANNED_MAX};
 use crate::pool::Database;
-
-/// Most messages that are looked at for a page of one channel: a page may be short, and say where the next one begins.
-const SCANNED_MAX: i64 = 20_000;
 
 /// The place is compared without a choice, so that the index leads to it: a deep page costs as much as the first.
 const PAGE: &str = "WITH scanned AS MATERIALIZED (SELECT id, created_at, channel, direction FROM facteur.messages \

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use facteur_postgres::page::Position;
+use facteur_postgres::page::{PageOf, Position};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -63,6 +63,12 @@ impl PageQuery {
         let unknown =
             ApiError::new(StatusCode::BAD_REQUEST, "cursor_invalid", "`cursor` is not one that a page gave");
         read().map(Some).ok_or_else(|| unknown.field("cursor"))
+    }
+}
+
+impl<T> From<PageOf<T>> for Page<T> {
+    fn from(page: PageOf<T>) -> Self {
+        Self { data: page.rows, next_cursor: page.next.map(cursor) }
     }
 }
 

@@ -44,12 +44,18 @@ const LIST_OF_TENANT: &str = concat!(
     " ORDER BY b.created_at DESC, b.id DESC"
 );
 
-/// The attempt is the job's last one.
+/// Most lines that are looked at for a page of recipients in some states.
+const LOOKED_LINES_MAX: u32 = 10_000;
+
+/// The attempt is the job's last one. Jobs are not asked about lines that say themselves that they don't count.
 const RECIPIENTS: &str = "SELECT r.line, r.recipient, r.name, r.job_id, r.round, r.segments, r.field, \
          CASE WHEN r.state IN ('released', 'settled') THEN coalesce(j.status, 'waiting') ELSE r.state END AS state, \
          coalesce(r.code, j.reason) AS code, coalesce(r.sentence, j.sentence) AS sentence, \
          a.sid, a.code AS twilio_code, j.updated_at \
-     FROM (SELECT * FROM facteur.bulk_recipients WHERE bulk_id = $1 AND line > $2 ORDER BY line) r \
+     FROM (SELECT * FROM facteur.bulk_recipients WHERE bulk_id = $1 AND line > $2 AND line <= $5 \
+             AND ($3::text[] IS NULL OR state = ANY ($3) \
+                  OR state IN ('released', 'settled') AND NOT $3 <@ ARRAY['pending', 'refused']) \
+         ORDER BY line) r \
      LEFT JOIN LATERAL (SELECT status, reason, sentence, attempt, updated_at FROM facteur.jobs \
          WHERE id = r.job_id AND r.state IN ('released', 'settled') LIMIT 1) j ON true \
      LEFT JOIN LATERAL (SELECT sid, code FROM facteur.attempts WHERE job_id = r.job_id AND number = j.attempt \
@@ -57,6 +63,8 @@ const RECIPIENTS: &str = "SELECT r.line, r.recipient, r.name, r.job_id, r.round,
      WHERE $3::text[] IS NULL \
         OR CASE WHEN r.state IN ('released', 'settled') THEN coalesce(j.status, 'waiting') ELSE r.state END = ANY ($3) \
      ORDER BY r.line LIMIT $4";
+
+const GOES_ON: &str = "SELECT EXISTS (SELECT FROM facteur.bulk_recipients WHERE bulk_id = $1 AND line > $2)";
 
 /// A bulk, without its progress.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,6 +166,15 @@ pub struct RecipientRow {
     pub updated_at: Option<Timestamp>,
 }
 
+/// A page of a bulk's recipients.
+#[derive(Clone, PartialEq)]
+pub struct RecipientsPage {
+    /// The recipients, in the order of their lines.
+    pub rows: Vec<RecipientRow>,
+    /// After which line the next page begins; `None` if there is none.
+    pub next: Option<u32>,
+}
+
 /// The bulk of that id.
 ///
 /// # Errors
@@ -188,7 +205,8 @@ pub async fn list(database: &Database, filter: &BulkFilter<'_>) -> Result<Vec<Bu
     Ok(rows.map_err(classify)?.iter().map(bulk).collect())
 }
 
-/// Recipients after a line, in their order; only those in one of these states, if any are named.
+/// Recipients after a line, in their order, at most `limit`; only those in one of these states, if any are named. For
+/// those, 10,000 lines are looked at, and the page may be short or empty with more behind it.
 ///
 /// # Errors
 /// The database's, classified.
@@ -197,13 +215,28 @@ pub async fn recipients(
     id: Uuid,
     after: u32,
     states: Option<&[&str]>,
-    limit: i64,
-) -> Result<Vec<RecipientRow>, BatchFailure> {
+    limit: u16,
+) -> Result<RecipientsPage, BatchFailure> {
+    let line = |line: u32| i32::try_from(line).unwrap_or(i32::MAX);
+    let end = states.map_or(u32::MAX, |_| after.saturating_add(LOOKED_LINES_MAX));
     let client = database.client().await?;
     let statement = client.prepare_cached(RECIPIENTS).await.map_err(classify)?;
-    let after = i32::try_from(after).unwrap_or(i32::MAX);
-    let rows = client.query(&statement, &[&id, &after, &states, &limit]).await.map_err(classify)?;
-    Ok(rows.iter().map(recipient).collect())
+    let rows_max = i64::from(limit) + 1;
+    let rows = client
+        .query(&statement, &[&id, &line(after), &states, &rows_max, &line(end)])
+        .await
+        .map_err(classify)?;
+    let mut rows: Vec<RecipientRow> = rows.iter().map(recipient).collect();
+    let has_more = rows.len() > usize::from(limit);
+    rows.truncate(usize::from(limit));
+    let next = if has_more {
+        rows.last().map(|row| row.line)
+    } else {
+        let statement = client.prepare_cached(GOES_ON).await.map_err(classify)?;
+        let goes_on = client.query_one(&statement, &[&id, &line(end)]).await.map_err(classify)?;
+        goes_on.get::<_, bool>(0).then_some(end)
+    };
+    Ok(RecipientsPage { rows, next })
 }
 
 /// The table's CHECK allows no other names; an unknown one would be a newer release's, of which nothing is done here.

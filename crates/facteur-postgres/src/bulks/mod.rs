@@ -12,6 +12,6 @@ mod stage;
 
 pub use acts::{Acted, cancel, retry, set_rate, withdraw};
 pub use drip::{Dripped, abandon, drip, open, withdrawing};
-pub use lists::{Bulk, BulkFilter, BulkPause, RecipientRow, find, list, recipients};
+pub use lists::{Bulk, BulkFilter, BulkPause, RecipientRow, RecipientsPage, find, list, recipients};
 pub use progress::{Progress, progress, public_word};
 pub use stage::{NewBulk, NewLine, Opened, Ready, StageError, accept, digests, fail, open_upload, stage};

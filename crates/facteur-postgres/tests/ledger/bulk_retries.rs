@@ -35,7 +35,7 @@ async fn only_what_failed_and_cannot_have_left_is_tried_anew() {
         ))
         .await;
     assert_eq!(bulks::retry(database, upload.id, "test").await.unwrap(), Acted::Done(3));
-    let pending = bulks::recipients(database, upload.id, 0, Some(&["pending"]), 10).await.unwrap();
+    let pending = bulks::recipients(database, upload.id, 0, Some(&["pending"]), 10).await.unwrap().rows;
     let pending: Vec<_> = pending.iter().map(|row| (row.line, row.round, row.job_id.unwrap())).collect();
     assert_eq!(pending, [7, 8, 9].map(|line| (line, 1, bulk::job_id(upload.id, line, 1).0)));
     assert_eq!(
@@ -130,7 +130,7 @@ async fn what_twilio_did_not_deliver_is_tried_anew_by_its_code_and_never_what_ma
     // Of a second message only an event tells.
     fixture.sql(&told(&upload, 11, "SM00000000000000000000000000000999", "sent")).await;
     assert_eq!(bulks::retry(database, upload.id, "test").await.unwrap(), Acted::Done(4));
-    let pending = bulks::recipients(database, upload.id, 0, Some(&["pending"]), 20).await.unwrap();
+    let pending = bulks::recipients(database, upload.id, 0, Some(&["pending"]), 20).await.unwrap().rows;
     let lines: Vec<u32> = pending.iter().map(|row| row.line).collect();
     assert_eq!(lines, [1, 3, 4, 10]);
     assert_eq!(upload.drip().await.released, 4, "each has a job of its own in its second round");

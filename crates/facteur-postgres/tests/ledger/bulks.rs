@@ -142,7 +142,7 @@ async fn lines_are_staged_once_without_gaps_and_by_the_present_upload_alone() {
     let progress = bulks::progress(database, upload.id).await.unwrap();
     let cost = |progress: &bulks::Progress| progress.cost().map(|cost| cost.to_string());
     assert_eq!(cost(&progress).as_deref(), Some("0.145"), "what is refused costs nothing");
-    let rows = bulks::recipients(database, upload.id, 0, Some(&["refused"]), 10).await.unwrap();
+    let rows = bulks::recipients(database, upload.id, 0, Some(&["refused"]), 10).await.unwrap().rows;
     let codes: Vec<_> = rows.iter().map(|row| (row.line, row.code.as_deref().unwrap())).collect();
     assert_eq!(codes, [(3, "duplicate_recipient"), (4, "number_invalid"), (5, "duplicate_recipient")]);
     // Nothing leaves before all of it is there.

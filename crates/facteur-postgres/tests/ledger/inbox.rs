@@ -39,7 +39,7 @@ async fn statements_of_the_inbox_reach_their_rows_by_key_whatever_the_tables_hel
     assert!(!store(&database, &message(1, "Bonjour")).await.unwrap());
     let filter =
         ConversationFilter { status: Some(ConversationStatus::New), ..ConversationFilter::default() };
-    let found = conversations::list(&database, &tenant, &filter, None, 10).await.unwrap();
+    let found = conversations::list(&database, &tenant, &filter, None, 10).await.unwrap().rows;
     let id = found[0].id;
     let conversation = conversations::find(&database, id).await.unwrap().unwrap();
     let messages = conversations::messages(&database, &conversation, None, 10).await.unwrap();

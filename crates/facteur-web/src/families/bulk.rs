@@ -21,7 +21,7 @@ use crate::state::{App, AppState};
 use crate::v1::bulks::take;
 
 /// Recipients that an answer shows, in the order of the request; `GET /v1/bulks/{id}/recipients` has all of them.
-const LINES_MAX: i64 = 1_000;
+const LINES_MAX: u16 = 1_000;
 const UNKNOWN: ApiError = ApiError::not_found("there is no such bulk");
 const NO_BULK: ApiError = ApiError::busy("not_taken", "the bulk was not taken: come again", 1);
 
@@ -104,7 +104,7 @@ impl BulkShape {
         fields: Fields,
     ) -> Result<Self, ApiError> {
         let (bulk, counts) = found(app, principal, id).await?;
-        let rows = bulks::recipients(&app.database, id, 0, None, LINES_MAX).await?;
+        let rows = bulks::recipients(&app.database, id, 0, None, LINES_MAX).await?.rows;
         Ok(Self {
             id,
             total_recipients: counts.total(),

@@ -104,7 +104,8 @@ pub(crate) struct Begun {
     message: Message,
 }
 
-/// Conversations, what was written to last first.
+/// Conversations, what was written to last first. With `integration`, `unread=false` or several conditions, a page may be
+/// short or empty and still have a `next_cursor`.
 #[utoipa::path(
     get,
     path = "/v1/conversations",
@@ -137,8 +138,7 @@ pub(crate) async fn found(
         contact_id: contact,
         is_unread: unread,
     };
-    let rows = conversations::list(&app.database, &tenant, &filter, after, i64::from(limit) + 1).await?;
-    Ok(Page::of(rows, limit, Conversation::position))
+    Ok(conversations::list(&app.database, &tenant, &filter, after, i64::from(limit)).await?.into())
 }
 
 fn known_status(name: &str) -> Result<ConversationStatus, ApiError> {

@@ -84,8 +84,12 @@ impl From<Pause> for PauseShown {
 #[utoipa::path(get, path = "/v1/pauses", tag = "operations", responses((status = 200, body = PauseList)))]
 pub(crate) async fn list(State(app): State<App>, principal: Principal) -> Result<Json<PauseList>, ApiError> {
     let mut data = Vec::new();
-    for pause in pauses::open(&app.database).await? {
-        if is_of(&app, &principal, &pause.scope).await? {
+    for pause in pauses::open_to(&app.database, principal.scope()).await? {
+        let is_seen = match &pause.scope {
+            Scope::Sender(_) => is_of(&app, &principal, &pause.scope).await?,
+            _ => true,
+        };
+        if is_seen {
             data.push(PauseShown::from(pause));
         }
     }

@@ -17,14 +17,14 @@ use crate::families::twice::Twice;
 use crate::json::Json;
 use crate::path::Path;
 use crate::shape::ScalarShape;
-use crate::state::App;
+use crate::state::{App, AppState};
 use crate::v1::bulks::retried;
 use crate::v1::templates::shapes::ChannelName;
 
 /// What the family calls the fields of a bulk and of a recipient.
 const FIELDS: Fields = &[("phone_number", "to"), ("message", "body")];
 /// Failed recipients that the progress lists.
-const ERRORS_MAX: i64 = 1_000;
+const ERRORS_MAX: u16 = 1_000;
 
 /// One text for many recipients; it is read as it comes.
 #[derive(Deserialize, ToSchema)]
@@ -125,8 +125,7 @@ pub(crate) async fn status(
     Path(id): Path<Uuid>,
 ) -> Result<Json<Twice<BulkStatus>>, ApiError> {
     let (bulk, counts) = found(&app, &principal, id).await?;
-    let states = failed_states();
-    let failed = bulks::recipients(&app.database, id, 0, Some(&states), ERRORS_MAX).await?;
+    let failed = if counts.failed == 0 { vec![] } else { failed(&app, id).await? };
     let error = |row: bulks::RecipientRow| BulkError {
         error: line_error(&row, FIELDS).unwrap_or_default(),
         recipient: row.recipient,
@@ -139,6 +138,18 @@ pub(crate) async fn status(
     };
     let errors = failed.into_iter().map(error).collect();
     Ok(Json(Twice::of(BulkStatus { id, status: counts.status(bulk.state), progress, errors })))
+}
+
+/// The first recipients that did not get it.
+async fn failed(app: &AppState, id: Uuid) -> Result<Vec<bulks::RecipientRow>, ApiError> {
+    let (states, mut failed, mut after) = (failed_states(), Vec::new(), Some(0));
+    while let Some(line) = after {
+        let room = ERRORS_MAX.saturating_sub(u16::try_from(failed.len()).unwrap_or(u16::MAX));
+        let page = bulks::recipients(&app.database, id, line, Some(&states), room).await?;
+        failed.extend(page.rows);
+        after = page.next.filter(|_| failed.len() < usize::from(ERRORS_MAX));
+    }
+    Ok(failed)
 }
 
 /// Tries anew those that failed and can succeed: nobody who opted out, no impossible number, and nobody who has the

@@ -16,7 +16,7 @@ use crate::path::Path;
 use crate::state::App;
 
 /// Rows that are read and written at once.
-const ROWS_MAX: i64 = 1_000;
+const ROWS_MAX: u16 = 1_000;
 const HEADER: [&str; 8] = ["line", "phone", "name", "state", "code", "error", "twilio_code", "message_id"];
 
 /// Who did not get it, and why, as CSV: refused, failed, not delivered, expired, cancelled, opted out, or stopped. Of
@@ -58,10 +58,9 @@ async fn chunk(app: &App, id: Uuid, after: u32) -> Result<(Vec<u8>, Option<u32>)
         .into_iter()
         .chain(Status::ALL.into_iter().filter(|status| status.public_word() == "failed").map(Status::as_str))
         .collect();
-    let rows = bulks::recipients(&app.database, id, after, Some(&states), ROWS_MAX).await?;
-    let next = rows.last().map(|row| row.line).filter(|_| rows.len() as i64 == ROWS_MAX);
-    let text = written(&rows, after == 0);
-    text.map(|text| (text, next)).map_err(|_| ApiError::UNAVAILABLE)
+    let page = bulks::recipients(&app.database, id, after, Some(&states), ROWS_MAX).await?;
+    let text = written(&page.rows, after == 0);
+    text.map(|text| (text, page.next)).map_err(|_| ApiError::UNAVAILABLE)
 }
 
 fn written(rows: &[RecipientRow], with_header: bool) -> Result<Vec<u8>, csv::Error> {

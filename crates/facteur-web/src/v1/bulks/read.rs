@@ -13,7 +13,7 @@ use super::view::{BulkView, RecipientView};
 use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{Json, Query};
-use crate::page::{Page, PageQuery};
+use crate::page::{Page, PageQuery, cursor};
 use crate::path::Path;
 use crate::state::{App, AppState};
 
@@ -69,7 +69,8 @@ pub(crate) async fn read(
     Ok(Json(view(&app, Some(&principal), parse(&id)?).await?))
 }
 
-/// The recipients of a bulk, in the order of the request.
+/// The recipients of a bulk, in the order of the request. With `state`, a page looks at 10,000 lines: it may be short or
+/// empty and still have a `next_cursor`.
 #[utoipa::path(
     get,
     path = "/v1/bulks/{id}/recipients",
@@ -84,8 +85,8 @@ pub(crate) async fn recipients(
     Query(query): Query<RecipientsQuery>,
 ) -> Result<Json<Page<RecipientView>>, ApiError> {
     let id = seen(&app, &principal, parse(&id)?).await?;
-    let RecipientsQuery { state, cursor, limit } = query;
-    let page = PageQuery { cursor, limit };
+    let page = PageQuery { cursor: query.cursor, limit: query.limit };
+    let state = query.state;
     let (limit, after) = (page.limit()?, page.after()?);
     if state.as_deref().is_some_and(|state| !is_state(state)) {
         let sentence = "`state` is `pending`, `refused`, or a status of a message such as `sent`";
@@ -94,9 +95,9 @@ pub(crate) async fn recipients(
     let states = state.as_deref().map(|state| [state]);
     let states = states.as_ref().map(|states| &states[..]);
     let after = after.map_or(0, |after| u32::try_from(after.at.as_microsecond()).unwrap_or(u32::MAX));
-    let rows = bulks::recipients(&app.database, id, after, states, i64::from(limit) + 1).await?;
-    let rows: Vec<RecipientView> = rows.into_iter().map(RecipientView::from).collect();
-    Ok(Json(Page::of(rows, limit, |row| position(id, row.line))))
+    let page = bulks::recipients(&app.database, id, after, states, limit).await?;
+    let data = page.rows.into_iter().map(RecipientView::from).collect();
+    Ok(Json(Page { data, next_cursor: page.next.map(|line| cursor(position(id, line))) }))
 }
 
 /// A cursor leads to a line.
