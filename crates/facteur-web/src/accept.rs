@@ -23,6 +23,7 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::judge::{Wish, judge};
 use crate::state::AppState;
+use crate::term::committing;
 
 /// How long a request waits for a database that is away. What was not committed by then is not tried again, so that
 /// nobody's message leaves after its producer was told otherwise.
@@ -194,10 +195,8 @@ pub(crate) async fn accept(
         idempotency,
         give_up_at: Instant::now() + WAIT_MAX,
     };
-    if let Some(term) = &principal.term {
-        term.commit();
-    }
-    match app.acceptances.accept(request).await? {
+    let commit = app.acceptances.accept(request);
+    match committing(principal.term.as_deref(), commit).await? {
         Accepted::Done(known) => {
             let known = look_up_known(app, &judged, known).await?;
             Ok(Answer { outcomes: fresh(judged, &known, now), is_replay: false })

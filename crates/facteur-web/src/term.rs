@@ -34,12 +34,6 @@ impl Term {
         Self { end: now + REQUEST_MAX, is_committing: AtomicBool::new(false) }
     }
 
-    /// From here on something may be committed: the request is carried to its end, however long that takes. Whoever
-    /// says so bounds what follows.
-    pub(crate) fn commit(&self) {
-        self.is_committing.store(true, Ordering::Relaxed);
-    }
-
     /// The end of a wait of this length that begins now: earlier if less is left.
     pub(crate) fn until(&self, now: Instant, most: Duration) -> Instant {
         (now + most).min(self.end - ANSWER_MAX)
@@ -51,6 +45,15 @@ pub(crate) async fn in_time(mut request: Request, next: Next) -> Response {
     let term = Arc::new(Term::begin(Instant::now()));
     request.extensions_mut().insert(Arc::clone(&term));
     within(&term, next.run(request)).await
+}
+
+/// Commits something for a request: from here on it is carried to its end, however late that is. Whoever calls this
+/// bounds what follows.
+pub(crate) async fn committing<T>(term: Option<&Term>, commit: impl Future<Output = T>) -> T {
+    if let Some(term) = term {
+        term.is_committing.store(true, Ordering::Relaxed);
+    }
+    commit.await
 }
 
 async fn within(term: &Term, answering: impl Future<Output = Response>) -> Response {
@@ -86,10 +89,7 @@ mod tests {
         };
         assert_eq!(within(&term, late()).await.status(), StatusCode::REQUEST_TIMEOUT);
         let term = Term::begin(Instant::now());
-        let commits = async {
-            term.commit();
-            late().await
-        };
+        let commits = committing(Some(&term), late());
         assert_eq!(within(&term, commits).await.status(), StatusCode::OK);
     }
 }
