@@ -23,10 +23,13 @@ use crate::access::Principal;
 use crate::error::ApiError;
 use crate::judge::{Wish, judge};
 use crate::state::AppState;
+use crate::term::committing;
 
 /// How long a request waits for a database that is away. What was not committed by then is not tried again, so that
 /// nobody's message leaves after its producer was told otherwise.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Longest look at messages that are committed, before they are told as they were then.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Longest `Idempotency-Key`, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 /// Headers of a request that its envelopes carry on, for traces.
@@ -122,17 +125,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Waits until the work for every accepted message is over, and tells where each stands then. Returns whether it
-    /// is over for all; at once if there is nothing to wait for.
-    ///
-    /// # Errors
-    /// If the database can't be asked.
-    pub(crate) async fn wait(&mut self, app: &AppState, most: Duration) -> Result<bool, ApiError> {
+    /// Waits until the work for every accepted message is over, but not beyond `until`, and tells where each stands
+    /// then. Returns whether it is over for all; at once if there is nothing to wait for. They are committed: a database
+    /// that can't be asked changes nothing about that.
+    pub(crate) async fn wait(&mut self, app: &AppState, until: Instant) -> bool {
+        let Some(tenant) = self.accepted().next().map(|message| message.tenant.clone()) else { return false };
         let ids: Vec<Uuid> = self.accepted().map(|message| message.id).collect();
-        if ids.is_empty() || !app.waiters.wait(&ids, most).await {
-            return Ok(false);
+        if !app.waiters.wait(&tenant, &ids, until).await {
+            return false;
         }
-        let found = listing::by_ids(&app.database, &ids).await?;
+        let Some(found) = as_they_stand(app, &ids).await else { return false };
         let mut found: HashMap<Uuid, MessageSummary> =
             found.into_iter().map(|message| (message.id, message)).collect();
         for outcome in &mut self.outcomes {
@@ -142,7 +144,7 @@ impl Answer {
                 **message = now;
             }
         }
-        Ok(true)
+        true
     }
 
     fn accepted(&self) -> impl Iterator<Item = &MessageSummary> {
@@ -151,6 +153,12 @@ impl Answer {
             Outcome::Refused(_) => None,
         })
     }
+}
+
+/// What became of accepted messages by now; `None` if the database does not tell at once.
+pub(crate) async fn as_they_stand(app: &AppState, ids: &[Uuid]) -> Option<Vec<MessageSummary>> {
+    let told = tokio::time::timeout(LOOK_MAX, listing::by_ids(&app.database, ids)).await;
+    told.ok()?.ok()
 }
 
 /// Judges and accepts the messages of one request: each for itself, and those that are accepted all together.
@@ -187,7 +195,8 @@ pub(crate) async fn accept(
         idempotency,
         give_up_at: Instant::now() + WAIT_MAX,
     };
-    match app.acceptances.accept(request).await? {
+    let commit = app.acceptances.accept(request);
+    match committing(principal.term.as_deref(), commit).await? {
         Accepted::Done(known) => {
             let known = look_up_known(app, &judged, known).await?;
             Ok(Answer { outcomes: fresh(judged, &known, now), is_replay: false })

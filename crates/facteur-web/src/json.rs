@@ -19,12 +19,13 @@ pub(crate) const NOT_JSON: ApiError = ApiError::new(
     "content_type_unsupported",
     "the body must be JSON, with content-type: application/json",
 );
-const TOO_LARGE: ApiError = ApiError::new(
+pub(crate) const TOO_LARGE: ApiError = ApiError::new(
     StatusCode::PAYLOAD_TOO_LARGE,
     "body_too_large",
     "the body has more bytes than this route takes",
 );
-const BROKEN: ApiError = ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
+pub(crate) const BROKEN: ApiError =
+    ApiError::new(StatusCode::BAD_REQUEST, "body_broken", "the body did not arrive");
 
 /// A JSON body of which the route itself finds out what it is.
 pub(crate) struct JsonBytes(pub(crate) Bytes);

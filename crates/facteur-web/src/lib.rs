@@ -6,6 +6,7 @@
 mod accept;
 mod access;
 mod allowance;
+mod bodies;
 mod bulks;
 mod came;
 mod cors;
@@ -32,6 +33,7 @@ mod shares;
 mod signed;
 mod state;
 mod status_webhook;
+mod term;
 mod v1;
 mod waiting;
 mod web;

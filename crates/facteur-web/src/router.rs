@@ -1,13 +1,12 @@
 //! The routes, and what holds for all of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
@@ -15,10 +14,8 @@ use crate::cors::Cors;
 use crate::error::ApiError;
 use crate::json::JSON_BYTES_MAX;
 use crate::state::App;
-use crate::{access, came, cors, families, headers, inbound_webhook, openapi, status_webhook};
-
-/// Longest request, body and answer together. Twilio gives up after as long.
-const REQUEST_MAX: Duration = Duration::from_secs(15);
+use crate::term::in_time;
+use crate::{access, bodies, came, cors, families, headers, inbound_webhook, openapi, status_webhook};
 
 const NOT_FOUND: ApiError = ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route");
 const METHOD: ApiError = ApiError::new(
@@ -26,14 +23,15 @@ const METHOD: ApiError = ApiError::new(
     "method_not_allowed",
     "this route does not take this method",
 );
-const TIMEOUT: ApiError =
-    ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took longer than 15 s");
 
 pub(crate) fn routes(app: App, cors: Cors) -> Router {
     let is_https = app.twilio.is_https();
     let (quick, long) = openapi::documented();
     let guard = || middleware::from_fn_with_state(app.clone(), access::authorise);
-    let quick: Router<App> = quick.route_layer(guard()).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)).into();
+    // Whose body it is, the guard knows.
+    let room = middleware::from_fn_with_state(app.clone(), bodies::in_room);
+    let quick: Router<App> =
+        quick.route_layer(room).route_layer(guard()).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)).into();
     let long: Router<App> = long.into();
     let long = if long.has_routes() { long.route_layer(guard()) } else { long };
     let quick = Router::new()
@@ -78,8 +76,4 @@ async fn without_last_slash(mut request: Request, next: Next) -> Response {
         }
     }
     next.run(request).await
-}
-
-async fn in_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(REQUEST_MAX, next.run(request)).await.unwrap_or_else(|_| TIMEOUT.into_response())
 }

@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest time for a request's head, and longest silence between two requests of a connection.
 const HEAD_MAX: Duration = Duration::from_secs(15);
+/// Longest head, and most that a connection reads ahead of its request, in bytes: 64 MiB for all connections together.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Most connections at once; the next ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1_024;
 /// Longest time in which a client takes nothing of what is written to it.
@@ -40,6 +42,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_MAX)
+            .max_buf_size(BUFFER_BYTES_MAX)
             .serve_connection(TokioIo::new(patient(stream)), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::access::Access;
+use crate::bodies::Bodies;
 use crate::bulks::BulksSide;
 use crate::pressure::Pressure;
 use crate::quarantine::Quarantine;
@@ -33,6 +34,7 @@ pub(crate) struct AppState {
     pub(crate) templates: TemplateStore,
     pub(crate) acceptances: Acceptances,
     pub(crate) pressure: Pressure,
+    pub(crate) bodies: Bodies,
     pub(crate) bulks: BulksSide,
     pub(crate) media: MediaSide,
     pub(crate) waiters: Waiters,

@@ -3,28 +3,34 @@
 //! database would cost every message a trigger, and its connection would have to be watched.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
+use facteur_postgres::accept::REQUEST_MESSAGES_MAX;
 use facteur_postgres::{Database, listing};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::shares::Shares;
+
 /// How often the database is asked.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Longest wait, in seconds.
 const WAIT_S_MAX: u64 = 30;
 /// Messages that are waited for at once; who comes later is not kept waiting.
-const MESSAGES_MAX: usize = 2_000;
+const MESSAGES_MAX: usize = 4_000;
+/// Of each tenant: one whole request of many.
+const MESSAGES_EACH_MAX: usize = REQUEST_MESSAGES_MAX;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Those who wait, by the message.
 pub(crate) struct Waiters {
     /// `None` once the process stops: nobody is kept waiting then.
     waiting: Mutex<Option<Waiting>>,
+    shares: Arc<Shares>,
     came: Notify,
 }
 
@@ -32,7 +38,8 @@ type Waiting = HashMap<Uuid, Vec<oneshot::Sender<()>>>;
 
 impl Default for Waiters {
     fn default() -> Self {
-        Self { waiting: Mutex::new(Some(Waiting::new())), came: Notify::new() }
+        let shares = Shares::new(MESSAGES_MAX, MESSAGES_EACH_MAX);
+        Self { waiting: Mutex::new(Some(Waiting::new())), shares, came: Notify::new() }
     }
 }
 
@@ -47,9 +54,9 @@ pub(crate) fn preferred(headers: &HeaderMap) -> Option<Duration> {
 }
 
 impl Waiters {
-    /// Waits until the work for all of these messages is over; returns whether it is.
-    pub(crate) async fn wait(&self, ids: &[Uuid], most: Duration) -> bool {
-        let until = Instant::now() + most;
+    /// Waits until the work for all of these messages of a tenant is over, but not beyond `until`; returns whether it is.
+    pub(crate) async fn wait(&self, tenant: &str, ids: &[Uuid], until: Instant) -> bool {
+        let Some(_share) = self.shares.take_many(Some(tenant), ids.len()) else { return false };
         let Some(told) = self.register(ids) else { return false };
         self.came.notify_one();
         for one in told {
@@ -63,9 +70,6 @@ impl Waiters {
     fn register(&self, ids: &[Uuid]) -> Option<Vec<oneshot::Receiver<()>>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = waiting.as_mut()?;
-        if waiting.len() + ids.len() > MESSAGES_MAX {
-            return None;
-        }
         let mut register = |id: &Uuid| {
             let (tell, told) = oneshot::channel();
             waiting.entry(*id).or_default().push(tell);
@@ -125,7 +129,31 @@ impl Waiters {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_whose_share_waits_keeps_no_other_from_waiting() {
+        let waiters = Waiters::default();
+        let until = Instant::now() + Duration::from_secs(30);
+        let ids: Vec<Uuid> = (0..MESSAGES_EACH_MAX).map(|_| Uuid::new_v4()).collect();
+        let one = [Uuid::new_v4()];
+        let mut greedy = Box::pin(waiters.wait("a", &ids, until));
+        assert!(poll!(&mut greedy).is_pending(), "a whole request may wait");
+        assert!(poll!(pin!(waiters.wait("a", &one, until))).is_ready(), "its share is taken");
+        let mut other = pin!(waiters.wait("b", &one, until));
+        assert!(poll!(&mut other).is_pending(), "another tenant waits all the same");
+        waiters.tell(&one);
+        assert!(other.await, "and is told");
+        drop(greedy);
+        assert!(
+            poll!(pin!(waiters.wait("a", &one, until))).is_pending(),
+            "who went away gave its share back"
+        );
+    }
 
     #[test]
     fn a_wait_is_read_among_other_preferences_and_bounded() {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::access::{Access, AccessSettings};
+use crate::bodies::Bodies;
 use crate::bulks::BulksSide;
 use crate::cors::Cors;
 use crate::pressure::{AcceptLimits, Pressure};
@@ -121,6 +122,7 @@ impl Web {
             templates,
             acceptances: Acceptances::start(database.clone()),
             pressure: Pressure::new(limits),
+            bodies: Bodies::new(),
             bulks: BulksSide::new(),
             media: MediaSide::new(),
             waiters: Waiters::default(),

@@ -11,6 +11,7 @@ mod remote;
 pub(crate) mod rules;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -32,6 +33,7 @@ pub(crate) use principal::{Principal, Role};
 use crate::error::ApiError;
 use crate::metrics::{self, Authentication};
 use crate::state::App;
+use crate::term::Term;
 use brake::Brake;
 use jwt::Jwt;
 use keys::{Asked, Keys};
@@ -206,6 +208,7 @@ pub(crate) async fn authorise(
         return Err(FORBIDDEN);
     }
     principal.request_id = crate::headers::request_id(request.headers());
+    principal.term = request.extensions().get::<Arc<Term>>().cloned();
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }

@@ -1,5 +1,7 @@
 //! Who asks.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -12,6 +14,7 @@ use uuid::Uuid;
 
 use super::rules::Permission;
 use crate::error::ApiError;
+use crate::term::Term;
 
 /// What a bearer may do; each role may what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -62,6 +65,8 @@ pub(crate) struct Principal {
     pub(crate) role: Role,
     /// The request in which it asks, for the audit log.
     pub(crate) request_id: Option<String>,
+    /// The time that its request has; `None` where the route has a limit of its own.
+    pub(crate) term: Option<Arc<Term>>,
     /// Whose data it sees; `None` for all tenants.
     tenant: Option<Tenant>,
     /// How long it may go on, where a request goes on for long.
@@ -84,7 +89,7 @@ impl Principal {
     /// all of them.
     pub(super) fn new(actor: String, role: Role, tenant: Option<Tenant>, holds: Holds) -> Option<Self> {
         let agrees = tenant.is_none() == (role == Role::Superadmin);
-        agrees.then_some(Self { actor, role, request_id: None, tenant, holds })
+        agrees.then_some(Self { actor, role, request_id: None, term: None, tenant, holds })
     }
 
     /// The bearer of a key; `None` if a newer release wrote what this one can't read.
@@ -96,7 +101,8 @@ impl Principal {
 
     /// Somebody at the command line, who reaches the database anyhow.
     pub(crate) fn command(actor: String) -> Self {
-        Self { actor, role: Role::Superadmin, request_id: None, tenant: None, holds: Holds::Always }
+        let (role, holds) = (Role::Superadmin, Holds::Always);
+        Self { actor, role, request_id: None, term: None, tenant: None, holds }
     }
 
     /// Who does something, and by which request, for the audit log.

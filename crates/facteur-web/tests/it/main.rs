@@ -10,6 +10,8 @@ mod audited;
 #[cfg(test)]
 mod back_office;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod bulks;
 #[cfg(test)]
 mod campaigns;

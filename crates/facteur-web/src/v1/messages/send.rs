@@ -1,12 +1,16 @@
 //! `POST /v1/messages`: one message, or up to 1,000.
 
+use std::fmt;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use facteur_postgres::accept::REQUEST_MESSAGES_MAX;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 
 use super::view::{Message, MessageRequest};
@@ -15,7 +19,8 @@ use crate::access::Principal;
 use crate::error::{ApiError, ErrorBody};
 use crate::json::{self, Json, JsonBytes};
 use crate::judge::Wish;
-use crate::state::App;
+use crate::shares::Share;
+use crate::state::{App, AppState};
 use crate::waiting;
 
 /// Longest body: a thousand messages of a usual size, or one of any.
@@ -45,6 +50,7 @@ pub(crate) enum SendRequest {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ManyRequest {
     /// 1 to 1,000 messages of one tenant.
+    #[serde(deserialize_with = "no_more_than_are_refused")]
     messages: Vec<MessageRequest>,
 }
 
@@ -105,12 +111,14 @@ pub(crate) async fn send(
 ) -> Result<Response, ApiError> {
     let options = Options::of("send_message", request.headers())?;
     let wait = waiting::preferred(request.headers());
-    let body = timeout(BODY_MAX, JsonBytes::from_request(request, &())).await;
-    let JsonBytes(bytes) = body.map_err(|_| SLOW)??;
+    let reading = read(&app, &principal, request);
+    // Held to the end: what is made of a body is larger than it is.
+    let (bytes, _room) = timeout(BODY_MAX, reading).await.map_err(|_| SLOW)??;
     let (wishes, is_single) = wishes(&bytes)?;
+    drop(bytes);
     let mut answer = accept::accept(&app, &principal, wishes, options).await?;
     let is_over = match wait {
-        Some(most) => answer.wait(&app, most).await?,
+        Some(most) => answer.wait(&app, Instant::now() + most).await,
         None => false,
     };
     let headers = headers(&answer, is_over.then_some(wait).flatten());
@@ -119,11 +127,21 @@ pub(crate) async fn send(
     Ok((headers, response).into_response())
 }
 
+async fn read(
+    app: &AppState,
+    principal: &Principal,
+    request: Request,
+) -> Result<(Bytes, Option<Share>), ApiError> {
+    let (request, room) = app.bodies.take(request, principal.scope(), BODY_BYTES_MAX).await?;
+    let JsonBytes(bytes) = JsonBytes::from_request(request, &()).await?;
+    Ok((bytes, room))
+}
+
 /// The messages of a body, and whether it is a single one.
 fn wishes(bytes: &[u8]) -> Result<(Vec<Wish>, bool), ApiError> {
     #[derive(Deserialize)]
     struct Peeked {
-        messages: Option<serde::de::IgnoredAny>,
+        messages: Option<IgnoredAny>,
     }
     let has_many = serde_json::from_slice::<Peeked>(bytes).is_ok_and(|peeked| peeked.messages.is_some());
     if has_many {
@@ -132,6 +150,33 @@ fn wishes(bytes: &[u8]) -> Result<(Vec<Wish>, bool), ApiError> {
     }
     let message: MessageRequest = json::parse(bytes)?;
     Ok((vec![message.into()], true))
+}
+
+/// A list of which no more is kept than shows that it is too long: what is empty in the text is not in memory.
+fn no_more_than_are_refused<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<MessageRequest>, D::Error> {
+    struct Kept;
+
+    impl<'de> Visitor<'de> for Kept {
+        type Value = Vec<MessageRequest>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of messages")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() <= REQUEST_MESSAGES_MAX
+                && let Some(message) = list.next_element()?
+            {
+                kept.push(message);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(kept)
+        }
+    }
+    deserializer.deserialize_seq(Kept)
 }
 
 fn headers(answer: &Answer, waited: Option<Duration>) -> HeaderMap {
@@ -183,5 +228,17 @@ impl OneOfMany {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_list_that_is_too_long_no_more_is_kept_than_shows_it() {
+        let long = format!("{{\"messages\":[{}{{\"to\":\"1\"}}]}}", "{\"to\":\"1\"},".repeat(100_000));
+        let (kept, is_single) = wishes(long.as_bytes()).unwrap();
+        assert_eq!((kept.len(), is_single), (REQUEST_MESSAGES_MAX + 1, false));
     }
 }
