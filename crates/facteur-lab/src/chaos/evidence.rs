@@ -1,8 +1,11 @@
 //! What can be seen from outside when everything is at rest: the tables, the simulator's own record, the queues.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
+use facteur_core::lane::Lane;
+use facteur_core::schedule::RetrySchedule;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -13,6 +16,8 @@ use crate::clock::Micros;
 use crate::system::System;
 
 const PAGE: usize = 1_000;
+/// The first job may be seen so long after it was published.
+const SEEN_AFTER_MAX: Duration = Duration::from_mins(1);
 
 /// Everything that the verdict is made from.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +53,8 @@ pub(super) struct JobFacts {
     pub(super) countable: i64,
     /// The SIDs of its attempts.
     pub(super) sids: Vec<String>,
+    /// It ended at its deadline, and that is not before the age at which its lane gives up.
+    pub(super) is_outlived: bool,
 }
 
 /// A dead letter.
@@ -110,7 +117,9 @@ pub(super) async fn gather(
     let question = "SELECT j.id, j.status, j.reason, j.failures, \
              (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = j.id \
                   AND (a.next_status = 'retrying' OR a.outcome = 'uncertain')), \
-             ARRAY(SELECT sid FROM facteur.attempts a WHERE a.job_id = j.id AND sid IS NOT NULL) \
+             ARRAY(SELECT sid FROM facteur.attempts a WHERE a.job_id = j.id AND sid IS NOT NULL), j.lane, \
+             extract(epoch FROM j.deadline - (SELECT min(created_at) FROM facteur.jobs))::float8, \
+             j.updated_at >= j.deadline \
          FROM facteur.jobs j";
     let mut jobs = BTreeMap::new();
     for row in client.query(question, &[]).await? {
@@ -120,6 +129,7 @@ pub(super) async fn gather(
             failures: row.try_get(3)?,
             countable: row.try_get(4)?,
             sids: row.try_get(5)?,
+            is_outlived: row.try_get(8)? && is_old(row.try_get(6)?, row.try_get(7)?),
         };
         jobs.insert(row.try_get(0)?, facts);
     }
@@ -142,6 +152,12 @@ pub(super) async fn gather(
         unpublished,
         chronicle,
     })
+}
+
+/// Whether a lane may have given up what was to be done so many seconds after the first job was seen.
+fn is_old(lane: &str, deadline_s: f64) -> bool {
+    let age_max = Lane::from_name(lane).map(|lane| RetrySchedule::of(lane).age_max);
+    age_max.is_some_and(|age_max| deadline_s + SEEN_AFTER_MAX.as_secs_f64() >= age_max.as_secs_f64())
 }
 
 /// All messages of the simulator, page by page.

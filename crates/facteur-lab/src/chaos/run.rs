@@ -17,7 +17,7 @@ use super::{evidence::Evidence, sql};
 use crate::say;
 use crate::system::System;
 
-/// How long everything may take to come to rest.
+/// How long everything may take to come to rest, at least; after a longer storm as long as that.
 const CALM_MAX: Duration = Duration::from_secs(240);
 /// The same, where backoffs and leases are waited for in real time.
 const CALM_PATIENT_MAX: Duration = Duration::from_secs(30 * 60);
@@ -40,7 +40,7 @@ pub(super) async fn run(plan: &Plan, directory: &Path, is_patient: bool) -> Resu
     say::progress("calm");
     let calm_began = Instant::now();
     stage.calm(plan.weather).await?;
-    let is_at_rest = rest(&stage, is_patient).await?;
+    let is_at_rest = rest(&stage, patience(plan, is_patient), is_patient).await?;
     let calm = calm_began.elapsed();
     stage.stop().await?;
     let evidence = gather(stage.system(), producer.published(), stage.chronicle.clone()).await?;
@@ -86,10 +86,13 @@ fn timeline(plan: &Plan) -> Vec<(u64, usize, bool)> {
     instants
 }
 
+fn patience(plan: &Plan, is_patient: bool) -> Duration {
+    if is_patient { CALM_PATIENT_MAX } else { CALM_MAX.max(Duration::from_millis(plan.storm_ms)) }
+}
+
 /// Waits until nothing moves any more; `false` if that doesn't come.
-async fn rest(stage: &Stage, is_patient: bool) -> Result<bool> {
+async fn rest(stage: &Stage, patience: Duration, is_patient: bool) -> Result<bool> {
     let began = Instant::now();
-    let patience = if is_patient { CALM_PATIENT_MAX } else { CALM_MAX };
     let client = sql::connect(stage.system()).await?;
     let mut told = None;
     while began.elapsed() < patience {

@@ -160,7 +160,8 @@ fn is_held(job: &JobFacts) -> bool {
 }
 
 fn is_good_end(job: &JobFacts, expires: bool) -> bool {
-    WITH_TWILIO.contains(&job.status.as_str()) || is_held(job) || (expires && job.status == "expired")
+    let may_expire = expires || job.is_outlived;
+    WITH_TWILIO.contains(&job.status.as_str()) || is_held(job) || (may_expire && job.status == "expired")
 }
 
 /// What Twilio has is with Twilio or held by our record too, and what our record gives to Twilio, Twilio has.

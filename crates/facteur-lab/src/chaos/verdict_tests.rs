@@ -29,7 +29,14 @@ fn published(number: u128, kind: Kind) -> Published {
 
 fn job(status: &str, reason: &str, sids: &[&str]) -> JobFacts {
     let sids = sids.iter().map(|sid| (*sid).to_owned()).collect();
-    JobFacts { status: status.to_owned(), reason: reason.to_owned(), failures: 0, countable: 0, sids }
+    JobFacts {
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        failures: 0,
+        countable: 0,
+        sids,
+        is_outlived: false,
+    }
 }
 
 fn accepted(number: u128, sid: &str, at: Micros) -> Accepted {
@@ -117,6 +124,12 @@ fn an_end_that_does_not_belong_to_the_kind_is_told() {
     assert_eq!(broken(died("retries_exhausted")), ["ends"]);
     let expired = |evidence: &mut Evidence| drop(evidence.jobs.insert(id(2), job("expired", "expired", &[])));
     assert_eq!(broken(expired), ["ends"], "it has no expires_at");
+    let outlived = |evidence: &mut Evidence| {
+        let given_up = JobFacts { is_outlived: true, ..job("expired", "expired", &[]) };
+        evidence.jobs.insert(id(2), given_up);
+        evidence.letters.retain(|letter| letter.id != Some(id(2)));
+    };
+    assert_eq!(broken(outlived), Vec::<&str>::new(), "its lane gave it up");
     let other_code = |evidence: &mut Evidence| evidence.letters[1].code = "unknown_field".to_owned();
     assert_eq!(broken(other_code), ["ends"]);
 }

@@ -15,8 +15,9 @@ const ROTATION_ROWS: i64 = 100;
 
 const LOCK: &str = "SELECT sid, tenant, api_key_sid, key_id, secret, revision FROM facteur.accounts WHERE sid = $1 FOR UPDATE";
 
+/// Of two at once, either of the table's unique indexes may be the one that objects.
 const INSERT: &str = "INSERT INTO facteur.accounts (sid, tenant, api_key_sid, key_id, secret, changed_by) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sid) DO NOTHING";
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 
 const UPDATE: &str = "UPDATE facteur.accounts SET api_key_sid = coalesce($2, api_key_sid), key_id = $3, secret = $4, \
          changed_by = $5, revision = revision + 1, updated_at = clock_timestamp() WHERE sid = $1";
