@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use facteur_amqp::{Exchange, Publication, PublishError, Publisher};
+use facteur_amqp::{Exchange, Publication, Publisher};
 use facteur_core::envelope::EnvelopeContent;
 use facteur_postgres::{Database, Outbox, OutboxRow};
 use futures_util::future::join_all;
@@ -56,25 +56,25 @@ impl Relay {
             return Ok(0);
         }
         let results = join_all(claimed.rows.iter().map(|row| self.publisher.publish(publication(row)))).await;
-        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let (mut done, mut failed, mut why) = (Vec::new(), Vec::new(), None);
         for (row, result) in claimed.rows.iter().zip(results) {
             match result {
                 Ok(()) => done.push(row.id),
                 Err(error) => {
-                    log_failure(self.name, row, &error);
+                    why.get_or_insert((row.message_id, error));
                     failed.push(row.id);
                 }
             }
+        }
+        if let Some((first, error)) = why {
+            let rows = failed.len();
+            tracing::warn!(relay = self.name, rows, %first, %error, "not published yet; tried again");
         }
         metrics::relayed(self.name, done.len());
         in_time(outbox.delete(claimed.token, &done)).await?;
         in_time(outbox.retry_later(claimed.token, &failed)).await?;
         Ok(done.len())
     }
-}
-
-fn log_failure(relay: &str, row: &OutboxRow, error: &PublishError) {
-    tracing::warn!(relay, message_id = %row.message_id, %error, "not published yet; tried again");
 }
 
 fn publication(row: &OutboxRow) -> Publication {
