@@ -24,6 +24,8 @@ const CALM_PATIENT_MAX: Duration = Duration::from_secs(30 * 60);
 /// Before time is let pass, whoever was cut off comes back by himself.
 const CALM_BEFORE_HASTE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The broker doesn't tell what workers hold unacknowledged: copies of what has ended are gone after so many looks.
+const STILL_LOOKS: u32 = 4;
 /// Jobs whose story is told, of each promise that was broken.
 const STORIES_MAX: usize = 5;
 
@@ -94,11 +96,12 @@ fn patience(plan: &Plan, is_patient: bool) -> Duration {
 async fn rest(stage: &Stage, patience: Duration, is_patient: bool) -> Result<bool> {
     let began = Instant::now();
     let client = sql::connect(stage.system()).await?;
-    let mut told = None;
+    let (mut told, mut still) = (None, 0);
     while began.elapsed() < patience {
         let (jobs, outbox) = sql::unrest(&client).await?;
         let envelopes: u32 = sql::queues(stage.system()).await?.values().map(|(messages, _)| messages).sum();
-        if jobs == 0 && outbox == 0 && envelopes == 0 {
+        still = if jobs == 0 && outbox == 0 && envelopes == 0 { still + 1 } else { 0 };
+        if still == STILL_LOOKS {
             return Ok(true);
         }
         if told != Some((jobs, outbox, envelopes)) {
