@@ -90,7 +90,7 @@ async fn an_address_that_is_none_of_the_accounts_media_is_not_called() {
         let answer = get(&lab, &path, &key).await;
         assert_eq!(
             (answer.status, answer.code().as_str()),
-            (502, "media_address_refused"),
+            (409, "media_address_refused"),
             "{forged}: {answer:?}"
         );
         assert!(!answer.body.contains("http"), "{answer:?}");
@@ -110,7 +110,7 @@ async fn media_are_read_with_the_credentials_of_the_account_that_received_them()
     ))
     .await;
     let answer = get(&lab, &path, &key).await;
-    assert_eq!((answer.status, answer.code().as_str()), (502, "media_credentials_missing"), "{answer:?}");
+    assert_eq!((answer.status, answer.code().as_str()), (409, "media_credentials_missing"), "{answer:?}");
     let admin = lab.key("admin", Some("default")).await;
     let body =
         json!({"name": "x", "integration_type": "sms", "account_sid": unknown, "auth_token": "5ecre7"});

@@ -51,12 +51,12 @@ const TOO_SLOW: ApiError =
 const UNANSWERED: ApiError =
     ApiError::new(StatusCode::BAD_GATEWAY, "media_unavailable", "Twilio gives no medium now: come again");
 const ELSEWHERE: ApiError = ApiError::new(
-    StatusCode::BAD_GATEWAY,
+    StatusCode::CONFLICT,
     "media_address_refused",
     "the medium's address is none of the account's media at Twilio, so it is not called",
 );
 const NO_CREDENTIALS: ApiError = ApiError::new(
-    StatusCode::BAD_GATEWAY,
+    StatusCode::CONFLICT,
     "media_credentials_missing",
     "the account that received the medium has no credentials that can be used: set those of its integration again",
 );
@@ -101,6 +101,8 @@ impl ToSchema for MediumBytes {}
     responses(
         (status = 200, description = "The medium.", body = inline(MediumBytes), content_type = "*/*"),
         (status = 404, description = "There is none, or Twilio has it no more (`media_gone`).", body = inline(ErrorBody<'_>)),
+        (status = 409, description = "Nothing can be asked: its address is none of the account's media (`media_address_refused`), \
+             or the account has no credentials (`media_credentials_missing`).", body = inline(ErrorBody<'_>)),
         (status = 413, description = "It has more than 16 MiB.", body = inline(ErrorBody<'_>)),
         (status = 502, description = "Twilio gives no medium.", body = inline(ErrorBody<'_>)),
         (status = 504, description = "Twilio took too long.", body = inline(ErrorBody<'_>))
