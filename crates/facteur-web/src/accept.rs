@@ -135,8 +135,7 @@ impl Answer {
             return false;
         }
         let Some(found) = as_they_stand(app, &ids).await else { return false };
-        let mut found: HashMap<Uuid, MessageSummary> =
-            found.into_iter().map(|message| (message.id, message)).collect();
+        let mut found = by_id(found);
         for outcome in &mut self.outcomes {
             if let Outcome::Accepted(message) = outcome
                 && let Some(now) = found.remove(&message.id)
@@ -159,6 +158,10 @@ impl Answer {
 pub(crate) async fn as_they_stand(app: &AppState, ids: &[Uuid]) -> Option<Vec<MessageSummary>> {
     let told = tokio::time::timeout(LOOK_MAX, listing::by_ids(&app.database, ids)).await;
     told.ok()?.ok()
+}
+
+fn by_id(found: Vec<MessageSummary>) -> HashMap<Uuid, MessageSummary> {
+    found.into_iter().map(|message| (message.id, message)).collect()
 }
 
 /// Judges and accepts the messages of one request: each for itself, and those that are accepted all together.
@@ -373,9 +376,7 @@ async fn replayed(app: &AppState, kept: Vec<Kept>) -> Result<Vec<Outcome>, ApiEr
             Kept::Refused { .. } => None,
         })
         .collect();
-    let found = listing::by_ids(&app.database, &ids).await?;
-    let mut found: HashMap<Uuid, MessageSummary> =
-        found.into_iter().map(|message| (message.id, message)).collect();
+    let mut found = by_id(listing::by_ids(&app.database, &ids).await?);
     let outcome = |kept: Kept| match kept {
         Kept::Accepted(id) => match found.remove(&id) {
             Some(message) => Outcome::Accepted(Box::new(message)),

@@ -231,6 +231,8 @@ pub async fn recipients(
     rows.truncate(usize::from(limit));
     let next = if has_more {
         rows.last().map(|row| row.line)
+    } else if states.is_none() {
+        None
     } else {
         let statement = client.prepare_cached(GOES_ON).await.map_err(classify)?;
         let goes_on = client.query_one(&statement, &[&id, &line(end)]).await.map_err(classify)?;

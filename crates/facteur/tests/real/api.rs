@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use facteur_postgres::api_keys::{self, NewKey};
 use facteur_testkit::process::Spawned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,15 +21,7 @@ struct Api {
 impl Api {
     /// An address of its own, and a key that sends for the default tenant.
     async fn new(system: &System) -> Self {
-        let new = NewKey {
-            name: "test",
-            tenant: Some("default"),
-            role: "sender",
-            created_by: "test",
-            expires_at: None,
-            request_id: None,
-        };
-        let key = api_keys::create(&system.database(), &new).await.unwrap().key;
+        let key = system.sender_key().await;
         // Free a moment ago; the system hands ports out in turn.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let mut environment = system.environment();

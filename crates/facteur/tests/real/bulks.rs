@@ -1,7 +1,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use facteur_postgres::api_keys::{self, NewKey};
 use facteur_testkit::process::Spawned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -66,15 +65,7 @@ async fn a_file_becomes_messages_that_leave_once_and_the_same_file_again_is_the_
 #[tokio::test]
 async fn a_web_process_that_is_killed_in_the_middle_of_an_upload_loses_no_line_and_doubles_none() {
     let system = System::new().await;
-    let new = NewKey {
-        name: "test",
-        tenant: Some("default"),
-        role: "sender",
-        created_by: "test",
-        expires_at: None,
-        request_id: None,
-    };
-    let key = api_keys::create(&system.database(), &new).await.unwrap().key;
+    let key = system.sender_key().await;
     let mut body = r#"{"body":"SECRET {{name}}","category":"marketing","recipients":["#.to_owned();
     for number in 0..30_000 {
         let comma = if number == 0 { "" } else { "," };

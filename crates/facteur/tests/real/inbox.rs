@@ -1,5 +1,3 @@
-use facteur_postgres::PostgresConfig;
-use facteur_postgres::api_keys::{self, NewKey};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,25 +16,10 @@ struct Api {
 
 impl Api {
     async fn new(system: &System, environment: &[(&'static str, String)]) -> Self {
-        let value = |wanted: &str| environment.iter().find(|(name, _)| *name == wanted).unwrap().1.clone();
-        let config = PostgresConfig {
-            url: value("DATABASE_URL"),
-            pool_size: 1,
-            application_name: "test".to_owned(),
-            publishes_events: false,
-        };
-        let database = facteur_postgres::connect(&config).await.unwrap();
-        let new = NewKey {
-            name: "inbox",
-            tenant: Some("default"),
-            role: "sender",
-            created_by: "test",
-            expires_at: None,
-            request_id: None,
-        };
-        let key = api_keys::create(&database, &new).await.unwrap().key;
+        let address = environment.iter().find(|(name, _)| *name == "FACTEUR_LISTEN").unwrap().1.clone();
+        let key = system.sender_key().await;
         assert_eq!(system.count("SELECT count(*) FROM facteur.api_keys").await, 1);
-        Self { address: value("FACTEUR_LISTEN"), key }
+        Self { address, key }
     }
 
     async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {

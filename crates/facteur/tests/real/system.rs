@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use facteur_amqp::{AmqpConfig, Exchange, Publication, Publisher};
 use facteur_core::envelope::EnvelopeContent;
+use facteur_postgres::api_keys::{self, NewKey};
 use facteur_postgres::{Client, Database, PostgresConfig, connect, migrate};
 use facteur_testkit::process::Spawned;
 use facteur_testkit::{FaultProxy, TestBroker, TestDatabase};
@@ -143,8 +144,17 @@ impl System {
         futures_util::future::join_all(jobs).await;
     }
 
-    pub(crate) fn database(&self) -> Database {
-        self.database.clone()
+    /// A key that sends for the default tenant.
+    pub(crate) async fn sender_key(&self) -> String {
+        let new = NewKey {
+            name: "test",
+            tenant: Some("default"),
+            role: "sender",
+            created_by: "test",
+            expires_at: None,
+            request_id: None,
+        };
+        api_keys::create(&self.database, &new).await.unwrap().key
     }
 
     pub(crate) async fn client(&self) -> Client {
