@@ -10,6 +10,7 @@ use facteur_postgres::{BatchFailure, Database};
 use facteur_web::Cost;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -37,9 +38,9 @@ pub(super) async fn follow(database: &Database, id: Uuid, output: Output) -> any
         tell("there is no such bulk");
         return Ok(Exit::NotFound);
     };
+    // From before the first word on: whoever has read it may interrupt.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let mut teller = Teller::new(&seen);
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
     let is_interrupted = loop {
         teller.tell(&seen);
         if seen.stands_still() {
@@ -50,7 +51,7 @@ pub(super) async fn follow(database: &Database, id: Uuid, output: Output) -> any
             patient_look(database, id).await
         };
         tokio::select! {
-            _ = &mut interrupted => break true,
+            _ = interrupts.recv() => break true,
             found = next => match found {
                 Some(found) => seen = found,
                 None => break false,
