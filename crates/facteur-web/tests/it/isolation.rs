@@ -175,6 +175,7 @@ async fn ids_of_another_tenant_in_bodies_filters_and_cursors_lead_nowhere() {
     lab.seed().await;
     let foreign = lab.key("admin", Some("somebody-else")).await;
     lab.sql("INSERT INTO facteur.senders (address, tenant) VALUES ('+33699999999', 'somebody-else')").await;
+    lab.renewed().await;
     let before = everything(&lab).await;
     for (method, path, body) in FOREIGN {
         let body = serde_json::from_str(body).unwrap();

@@ -185,6 +185,26 @@ impl Lab {
         assert!(waited.await.is_ok(), "{query} did not become {expected}");
     }
 
+    /// Waits until the process's copy of senders, tenants and accounts is newer than this call: from then on it answers by
+    /// what was written before.
+    pub(crate) async fn renewed(&self) {
+        let mark = "+33700999999";
+        let key = self.key("sender", Some("another-marks")).await;
+        let bulk = serde_json::json!({"body": "x", "from": mark, "recipients": [{"to": "+33612345678"}]});
+        self.sql(&format!("INSERT INTO facteur.senders (address, tenant) VALUES ('{mark}', 'marks')")).await;
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while self.api("POST", "/v1/bulks?dry_run=true", &key, &bulk).await.code() != "sender_foreign" {
+                looks.tick().await;
+            }
+        });
+        assert!(waited.await.is_ok(), "the copy of senders is not renewed");
+        self.sql(&format!(
+            "DELETE FROM facteur.senders WHERE address = '{mark}'; DELETE FROM facteur.api_keys WHERE tenant = 'another-marks'"
+        ))
+        .await;
+    }
+
     /// Posts a form with this signature.
     pub(crate) async fn post(&self, path_and_query: &str, form: &str, signature: Option<&str>) -> Answer {
         post_to(self.address, path_and_query, form, signature).await

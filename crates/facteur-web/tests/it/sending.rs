@@ -129,6 +129,7 @@ async fn each_message_of_many_is_accepted_or_refused_for_itself() {
 async fn what_is_wrong_is_named_and_nothing_is_accepted() {
     let lab = Lab::start().await;
     lab.sql("INSERT INTO facteur.senders (address, tenant) VALUES ('+33700000009', 'other')").await;
+    lab.renewed().await;
     let key = lab.key("sender", Some("acme")).await;
     let to = "\"to\": \"+33612345678\"";
     let long = "x".repeat(1_601);
