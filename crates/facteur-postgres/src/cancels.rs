@@ -30,7 +30,7 @@ const CANCEL: &str = "WITH canceled AS (UPDATE facteur.jobs SET status = 'cancel
      RETURNING id";
 
 /// A job that nobody has seen: its row is made before its envelope comes. Its fingerprint is empty, so that whatever
-/// comes under its id finds the end.
+/// its tenant brings under its id finds the end.
 const TOMBSTONE: &str = "WITH canceled AS (INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, sentence, deadline) \
      VALUES ($1, '', $2, 'normal', 'canceled', 'canceled', $3, clock_timestamp()) \
      ON CONFLICT (id) DO NOTHING RETURNING id, tenant) \

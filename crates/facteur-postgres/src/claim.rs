@@ -94,17 +94,18 @@ const CLAIM_NEW: &str = concat!(
 );
 
 /// Rows are locked in id order, so that two workers never wait for each other in a circle. A job that was cancelled
-/// before it was seen has an empty fingerprint: whatever comes under its id is that job. Rows are looked up in lateral
-/// parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the one
-/// update that finds its rows by key whatever the plan.
+/// before it was seen has an empty fingerprint: whatever its tenant brings under its id is that job. Rows are looked up
+/// in lateral parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the
+/// one update that finds its rows by key whatever the plan.
 const CLAIM_KNOWN: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[], $7::text[], \
-         $8::uuid[]) AS i(id, fingerprint, turn, token, account, integration)), ",
+         $8::uuid[], $9::text[]) AS i(id, fingerprint, turn, token, account, integration, tenant)), ",
     paused!(),
     ", locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
                        j.lane, j.fingerprint, j.claim_token, j.counted_on, i.token, \
                        i.account, i.integration, \
-                       j.fingerprint IN (i.fingerprint, '') AS is_same, i.turn AS envelope_turn \
+                       j.fingerprint = i.fingerprint OR j.fingerprint = '' AND j.tenant = i.tenant AS is_same, \
+                       i.turn AS envelope_turn \
          FROM (SELECT * FROM input ORDER BY id) i CROSS JOIN LATERAL \
              (SELECT * FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      judged AS (SELECT l.*, CASE \
@@ -288,8 +289,9 @@ impl Batch<'_> {
         let finals = final_statuses();
         let lease_s = CLAIM_LEASE.as_secs_f64();
         let (accounts, integrations) = ways(items, &indices);
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-            [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &accounts, &integrations];
+        let tenants: Vec<&str> = indices.iter().map(|index| of(index).row.tenant.as_str()).collect();
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+            [&ids, &fingerprints, &turns, &tokens, &finals, &lease_s, &accounts, &integrations, &tenants];
         let statement = client.prepare_cached(CLAIM_KNOWN).await.map_err(classify)?;
         let rows = client.query(&statement, &parameters).await.map_err(classify)?;
         let found = by_id(&rows);

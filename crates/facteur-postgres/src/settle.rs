@@ -42,12 +42,12 @@ const SETTLE_NEW: &str = concat!(
 );
 
 /// A job that waits: an early copy never shortens its wait, and only the present turn may move it. One that was
-/// cancelled before it was seen has an empty fingerprint: whatever comes under its id is that job. Rows are looked up
-/// in a lateral part, for the reason that `record.rs` gives.
+/// cancelled before it was seen has an empty fingerprint: whatever its tenant brings under its id is that job. Rows are
+/// looked up in a lateral part, for the reason that `record.rs` gives.
 const SETTLE_KNOWN: &str = concat!(
     settle_input!(),
     ", locked AS (SELECT j.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL \
-         (SELECT id, status, turn, fingerprint FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
+         (SELECT id, tenant, status, turn, fingerprint FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      moved AS (UPDATE facteur.jobs j SET status = i.status, reason = i.reason, sentence = i.sentence, \
              turn = j.turn + (i.delay_s IS NOT NULL)::int4, updated_at = clock_timestamp(), \
              waits_for = i.waits_for, \
@@ -66,7 +66,8 @@ const SETTLE_KNOWN: &str = concat!(
         "SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
          FROM input i JOIN moved USING (id) WHERE i.status = 'dead'"
     ),
-    ") SELECT l.id, m.turn AS moved_to, l.fingerprint IN (i.fingerprint, '') AS is_same \
+    ") SELECT l.id, m.turn AS moved_to, \
+            l.fingerprint = i.fingerprint OR l.fingerprint = '' AND l.tenant = i.tenant AS is_same \
      FROM locked l JOIN input i USING (id) LEFT JOIN moved m USING (id)"
 );
 

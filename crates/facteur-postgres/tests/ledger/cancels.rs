@@ -86,6 +86,20 @@ async fn a_job_that_is_cancelled_before_it_is_seen_finds_its_end_when_it_comes()
 }
 
 #[tokio::test]
+async fn what_a_tenant_cancels_unseen_is_its_own_and_anothers_message_under_that_id_is_told_apart() {
+    let fixture = Fixture::new().await;
+    let id = row().id;
+    assert_eq!(cancel(&fixture, id).await, Cancel::Unseen);
+    for turn in [Turn(0), Turn(1)] {
+        let theirs = JobRow { id, turn, tenant: Tenant::parse("theirs").unwrap(), ..row() };
+        assert_eq!(fixture.claim(&theirs, 1).await, Claim::Conflict);
+        let next = finish(Status::Expired, ReasonCode::Expired);
+        let settled = fixture.store.settle(Settlement { row: theirs, next }).await.unwrap();
+        assert_eq!(settled, Settled::Conflict);
+    }
+}
+
+#[tokio::test]
 async fn a_bulk_is_cancelled_whether_its_jobs_wait_are_unseen_or_come_back() {
     let fixture = Fixture::new().await;
     let bulk = Uuid::from_u128(7);

@@ -63,7 +63,8 @@ pub struct CancelArgs {
     /// A whole bulk in the place of one message.
     #[arg(long, value_name = "UUID")]
     pub bulk: Option<Uuid>,
-    /// Whose message it is, if none has been seen under this id yet; without it, of `default`.
+    /// Whose message it is, if none has been seen under this id yet (only that tenant's will not leave); without it, of
+    /// `default`.
     #[arg(long, value_name = "TENANT", requires = "id")]
     pub tenant: Option<String>,
     /// Why, for the history.
