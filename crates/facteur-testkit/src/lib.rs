@@ -6,10 +6,12 @@ mod broker;
 mod database;
 mod leftovers;
 mod management;
+mod ports;
 pub mod process;
 mod proxy;
 mod services;
 
 pub use broker::{TestBroker, broker};
 pub use database::{TestDatabase, database};
+pub use ports::free_port;
 pub use proxy::FaultProxy;

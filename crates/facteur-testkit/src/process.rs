@@ -137,10 +137,15 @@ impl Spawned {
     /// If it doesn't in time; the sentence holds what it wrote.
     #[expect(clippy::panic, clippy::expect_used, reason = "a test whose program hangs can't go on")]
     pub async fn wait(&mut self, patience: Duration) -> ExitStatus {
-        match tokio::time::timeout(patience, self.child.wait()).await {
+        let status = match tokio::time::timeout(patience, self.child.wait()).await {
             Ok(status) => status.expect("the program was started"),
             Err(_) => panic!("the program doesn't end; it wrote:\n{}", self.lines().join("\n")),
-        }
+        };
+        // Its last lines may still be in the pipe. A child of its own can keep that open: then they are waited for in vain.
+        let mut lines = self.lines.clone();
+        let drained = async { while lines.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(patience, drained).await;
+        status
     }
 
     #[expect(clippy::expect_used, reason = "a test whose program is gone too early can't go on")]

@@ -30,13 +30,12 @@ async fn acknowledge(consumer: &mut Consumer, count: u32) {
 async fn the_broker_leaves_fewer_envelopes_with_us_while_they_are_large() {
     let bench = Bench::new().await;
     let publisher = bench.publisher().await;
-    let depth = async || bench.depth(&bench.names.queue(LANE)).await;
     publish(&publisher, 0..200, 64 * 1_024).await;
     let mut consumer = bench.consumer(LANE, PREFETCH);
     let mut health = consumer.health_handle();
     let first = u32::from(PREFETCH_FIRST);
     soon(health.wait_for(|health| health.in_flight == first)).await.unwrap();
-    assert_eq!(depth().await, 200 - first, "what is large stays with the broker");
+    bench.holds(LANE, 200 - first).await;
     acknowledge(&mut consumer, 200).await;
 
     publish(&publisher, 200..1_400, 300).await;
@@ -56,7 +55,7 @@ async fn the_broker_leaves_fewer_envelopes_with_us_while_they_are_large() {
     assert!(prefetch <= fitting * 2, "{prefetch}");
     publish(&publisher, 1_600..1_700, large).await;
     soon(health.wait_for(|health| health.in_flight == prefetch)).await.unwrap();
-    assert_eq!(depth().await, 100 - prefetch);
+    bench.holds(LANE, 100 - prefetch).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,5 +88,5 @@ async fn nothing_is_lost_or_doubled_while_the_number_changes_again_and_again() {
     let mut health = consumer.health_handle();
     soon(health.wait_for(|health| health.in_flight == 0)).await.unwrap();
     soon(consumer.stop()).await;
-    assert_eq!(bench.depth(&bench.names.queue(LANE)).await, 0);
+    bench.holds(LANE, 0).await;
 }

@@ -9,11 +9,12 @@ use facteur_core::lane::Lane;
 use facteur_testkit::{FaultProxy, TestBroker, broker};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes long; a test that waits so long for something waits in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// One test's broker, and what every test needs of it.
 pub(crate) struct Bench {
@@ -69,6 +70,17 @@ impl Bench {
 
     pub(crate) async fn depth(&self, queue: &str) -> u32 {
         facteur_amqp::queue_depth(&self.config(), queue).await.unwrap()
+    }
+
+    /// Waits until so many stand in the lane's queue: the broker counts what it has handed out a moment later.
+    pub(crate) async fn holds(&self, lane: Lane, depth: u32) {
+        let (queue, mut looks) = (self.names.queue(lane), interval(LOOK_EVERY));
+        soon(async {
+            while facteur_amqp::queue_depth(&self.config(), &queue).await.ok() != Some(depth) {
+                looks.tick().await;
+            }
+        })
+        .await;
     }
 }
 

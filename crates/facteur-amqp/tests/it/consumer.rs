@@ -2,9 +2,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use facteur_amqp::{
-    AmqpConfig, Consumer, ConsumerHealthHandle, Envelope, Publication, Publisher, WatchdogTiming,
-};
+use facteur_amqp::{AmqpConfig, Consumer, Envelope, Publication, Publisher, WatchdogTiming};
 use facteur_core::lane::Lane;
 use futures_util::future::join_all;
 use secrecy::ExposeSecret;
@@ -12,8 +10,10 @@ use secrecy::ExposeSecret;
 use crate::bench::{Bench, content, id_of, next, soon, stranger};
 
 const LANE: Lane = Lane::Normal;
+/// Takes a broker for silent that is only slow: for a connection of which nothing comes again.
 const QUICK: WatchdogTiming =
     WatchdogTiming { interval: Duration::from_millis(100), patience: Duration::from_millis(500) };
+const PATIENT: WatchdogTiming = WatchdogTiming { patience: Duration::from_secs(20), ..QUICK };
 
 async fn publish(publisher: &Publisher, ids: impl IntoIterator<Item = u32>) {
     let jobs = ids.into_iter().map(|id| publisher.publish(Publication::job(LANE, &content(id))));
@@ -44,23 +44,12 @@ async fn left_over(bench: &Bench, publisher: &Publisher, count: usize) -> BTreeS
     // Whatever else there is would come before it, or stand in the queue still.
     publish(publisher, [LATER]).await;
     assert_eq!(id_of(&next(&mut consumer).await), LATER);
-    assert_eq!(bench.depth(&bench.names.queue(LANE)).await, 0);
+    bench.holds(LANE, 0).await;
     found
 }
 
-/// The broker counts what it has handed out a moment later.
-async fn becomes(bench: &Bench, depth: u32) {
-    let arrived = async { while bench.depth(&bench.names.queue(LANE)).await != depth {} };
-    soon(arrived).await;
-}
-
-async fn breaks_and_comes_back(health: &mut ConsumerHealthHandle) {
-    soon(health.wait_for(|health| !health.consuming)).await.unwrap();
-    soon(health.wait_for(|health| health.consuming)).await.unwrap();
-}
-
-fn consumer_of(bench: &Bench, config: AmqpConfig) -> Consumer {
-    Consumer::start_watched(config, bench.names.queue(LANE), 10, bench.shutdown.clone(), QUICK)
+fn consumer_of(bench: &Bench, config: AmqpConfig, watch: WatchdogTiming) -> Consumer {
+    Consumer::start_watched(config, bench.names.queue(LANE), 10, bench.shutdown.clone(), watch)
 }
 
 /// Receives so many more, and keeps them. Where that fills the prefetch, the broker has settled all the others.
@@ -123,11 +112,11 @@ async fn the_broker_never_hands_out_more_than_the_prefetch() {
     let mut consumer = bench.consumer(LANE, 10);
     let mut health = consumer.health_handle();
     soon(health.wait_for(|health| health.in_flight == 10)).await.unwrap();
-    becomes(&bench, 40).await;
+    bench.holds(LANE, 40).await;
     assert_eq!(consumer.health().in_flight, 10);
     next(&mut consumer).await.acker.ack();
     soon(health.wait_for(|health| health.in_flight == 10)).await.unwrap();
-    becomes(&bench, 39).await;
+    bench.holds(LANE, 39).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +138,7 @@ async fn a_consumer_survives_a_broker_that_is_away_and_stale_acknowledgements_do
     let bench = Bench::new().await;
     let proxy = bench.proxy().await;
     let publisher = bench.publisher().await;
-    let mut consumer = consumer_of(&bench, bench.config_through(&proxy));
+    let mut consumer = consumer_of(&bench, bench.config_through(&proxy), PATIENT);
     let mut health = consumer.health_handle();
     publish(&publisher, 0..5).await;
     let stale = [next(&mut consumer).await, next(&mut consumer).await];
@@ -178,7 +167,7 @@ async fn a_consumer_notices_a_connection_that_is_only_half_there() {
     // Without heartbeats, the watchdog is all that can notice.
     let config = bench.config_through(&proxy);
     let url = format!("{}?heartbeat=600", config.url.expose_secret());
-    let mut consumer = consumer_of(&bench, AmqpConfig { url: url.into(), ..config });
+    let mut consumer = consumer_of(&bench, AmqpConfig { url: url.into(), ..config }, QUICK);
     let mut health = consumer.health_handle();
     flows(&publisher, &mut consumer, 1).await;
     proxy.stall();
@@ -194,18 +183,24 @@ async fn a_consumer_notices_a_connection_that_is_only_half_there() {
 async fn a_consumer_declares_its_queue_again_when_somebody_deletes_it() {
     let bench = Bench::new().await;
     let publisher = bench.publisher().await;
-    let mut consumer = consumer_of(&bench, bench.config());
-    let mut health = consumer.health_handle();
+    let mut consumer = consumer_of(&bench, bench.config(), PATIENT);
     flows(&publisher, &mut consumer, 1).await;
     let (_connection, channel) = stranger(&bench.broker.url).await;
     let queue = bench.names.queue(LANE);
-    let (broken, deleted) = tokio::join!(
-        breaks_and_comes_back(&mut health),
-        channel.queue_delete(queue.as_str().into(), Default::default())
-    );
-    deleted.unwrap();
-    let () = broken;
-    flows(&publisher, &mut consumer, 2).await;
+    channel.queue_delete(queue.as_str().into(), Default::default()).await.unwrap();
+    // What comes before the queue is bound again goes elsewhere.
+    let mut ticks = tokio::time::interval(QUICK.interval);
+    let publishing = async {
+        for id in 2.. {
+            publish(&publisher, [id]).await;
+            ticks.tick().await;
+        }
+    };
+    let envelope = tokio::select! {
+        envelope = next(&mut consumer) => envelope,
+        () = publishing => unreachable!("there is always another id"),
+    };
+    assert!(id_of(&envelope) >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

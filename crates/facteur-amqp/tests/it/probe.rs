@@ -1,5 +1,4 @@
 use facteur_amqp::{AmqpConfig, ConnectError, ProbeError, check, queue_depth};
-use tokio::net::TcpListener;
 
 use crate::bench::{Bench, uri};
 
@@ -15,7 +14,7 @@ async fn a_healthy_broker_says_who_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_fail_has_its_own_sentence_and_none_shows_the_password() {
     let bench = Bench::new().await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = facteur_testkit::free_port();
     let good = uri(&bench.broker.url);
     let password = good.authority.userinfo.password.clone();
     let with = |change: &dyn Fn(&mut lapin::uri::AMQPUri)| {
@@ -23,7 +22,7 @@ async fn each_way_to_fail_has_its_own_sentence_and_none_shows_the_password() {
         change(&mut uri);
         AmqpConfig::new(uri.to_string())
     };
-    let refused = check(&with(&|uri| uri.authority.port = free.port())).await.unwrap_err();
+    let refused = check(&with(&|uri| uri.authority.port = free)).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
     let wrong = check(&with(&|uri| uri.authority.userinfo.password = "wrong".into())).await.unwrap_err();
     assert!(matches!(wrong, ConnectError::Credentials { .. }), "{wrong}");

@@ -158,6 +158,6 @@ async fn a_broker_that_takes_nothing_is_waited_for_while_consuming_goes_on() {
     next(&mut consumer).await.acker.ack();
     assert_eq!(proxy.say(&flow_control(61, b"")), 1);
     assert_eq!(soon(asked).await, Ok(()));
-    assert!(!publisher.health().blocked);
+    soon(health.wait_for(|health| !health.blocked)).await.unwrap();
     next(&mut consumer).await.acker.ack();
 }

@@ -125,6 +125,11 @@ async fn the_pages_of_one_channel_hold_each_of_its_messages_once() {
     }
 }
 
+/// Writes this, on a connection that tells at once what it read for it: nobody else's reading is counted later.
+async fn write(fixture: &Fixture, statement: &str) {
+    fixture.sql(&format!("{statement}; SELECT pg_stat_force_next_flush()")).await;
+}
+
 /// How many rows and entries of indexes of this table were read so far. The pool has one connection, which tells what it
 /// has read when it is asked to.
 async fn read_so_far(database: &Database, table: &str) -> i64 {
@@ -190,7 +195,7 @@ async fn conversations_that_are_unread_of_a_status_or_with_a_contact_are_found_w
     }
     for planned in ["on empty tables", "on filled tables"] {
         if planned == "on empty tables" {
-            fixture.sql(CONVERSATIONS).await;
+            write(&fixture, CONVERSATIONS).await;
         } else {
             fixture.sql("VACUUM ANALYZE").await;
         }
@@ -210,9 +215,9 @@ async fn conversations_that_are_unread_of_a_status_or_with_a_contact_are_found_w
     assert_eq!((found.rows.len(), found.next), (1, None));
     // No index leads to these: what is looked at for a page ends.
     let integration = Uuid::from_u128(7);
-    fixture
-        .sql(&format!("UPDATE facteur.conversations SET integration_id = '{integration}' WHERE unread > 0"))
-        .await;
+    let update =
+        format!("UPDATE facteur.conversations SET integration_id = '{integration}' WHERE unread > 0");
+    write(&fixture, &update).await;
     let rare = ConversationFilter { integration_id: Some(integration), ..any() };
     let page = async |after| reading(&database, "conversations", 41_000, list(&rare, after, 50)).await;
     let (seen, pages) = all_pages(page, conversations::Conversation::position).await;
@@ -236,7 +241,7 @@ async fn records_of_one_tenant_are_found_without_the_others_and_a_page_of_few_lo
     for filter in [of(Some("small")), of(None)] {
         list(&filter, None).await;
     }
-    fixture.sql(RECORDS).await;
+    write(&fixture, RECORDS).await;
     for planned in ["on empty tables", "on filled tables"] {
         if planned == "on filled tables" {
             fixture.sql("VACUUM ANALYZE").await;
@@ -285,9 +290,8 @@ async fn a_page_of_recipients_in_a_rare_state_looks_at_a_part_of_the_bulk_and_sa
         bulks::recipients(&database, bulk, after, states, limit).await.unwrap()
     };
     recipients(0, Some(&["failed"]), 10).await;
-    fixture
-        .sql(&format!(
-            "DELETE FROM facteur.bulk_recipients; \
+    let lines = format!(
+        "DELETE FROM facteur.bulk_recipients; \
              INSERT INTO facteur.bulk_recipients (bulk_id, line, recipient, digest, state, job_id, fingerprint, code) \
              SELECT '{bulk}', n, n::text, '', CASE WHEN n = 24500 THEN 'refused' ELSE 'settled' END, gen_random_uuid(), '', \
                     CASE WHEN n = 24500 THEN 'number_invalid' END \
@@ -295,8 +299,8 @@ async fn a_page_of_recipients_in_a_rare_state_looks_at_a_part_of_the_bulk_and_sa
              INSERT INTO facteur.jobs (id, fingerprint, tenant, lane, status, reason, deadline) \
              SELECT job_id, '', 'default', 'bulk', CASE WHEN line >= 24999 THEN 'failed' ELSE 'delivered' END, 'accepted', now() \
              FROM facteur.bulk_recipients"
-        ))
-        .await;
+    );
+    write(&fixture, &lines).await;
     for planned in ["on empty tables", "on filled tables"] {
         if planned == "on filled tables" {
             fixture.sql("VACUUM ANALYZE").await;

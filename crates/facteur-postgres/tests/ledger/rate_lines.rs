@@ -6,7 +6,7 @@ use facteur_core::hold::Hold;
 use facteur_core::ids::Turn;
 use facteur_core::lane::Lane;
 use facteur_core::ledger::{Capacity, JobRow, Next, Pull, Settled, Settlement, Wait};
-use facteur_core::limits::{SLOT_HORIZON, SLOT_LOOKAHEAD};
+use facteur_core::limits::SLOT_LOOKAHEAD;
 use facteur_core::status::Status;
 use facteur_postgres::{RateLines, sweep};
 
@@ -59,6 +59,7 @@ async fn a_pull_takes_as_many_as_the_lookahead_carries_each_with_its_place_and_i
     assert_eq!(pulled.jobs[0].content.headers.get(HEADER_TURN), Some(&HeaderValue::Int(1)));
     assert_eq!(pulled.jobs[0].content.body, first.document);
     assert_eq!(pulled.exhausted, [Lane::Urgent, Lane::Normal]);
+    set_ahead(&fixture, 20.0, 1.0).await;
     let again = pull(&fixture, 20.0, ALL, 0.0).await;
     assert_eq!((ids(&again), again.exhausted), (Vec::new(), Vec::new()), "the clock is ahead");
     assert_eq!(
@@ -159,7 +160,8 @@ async fn a_fresh_message_goes_behind_the_line_unless_the_clock_stands_idle() {
         needed: 1,
         block: 5,
         may_owe: false,
-        horizon: SLOT_HORIZON,
+        // Far enough for the clock's place to be given, if it were not for the line.
+        horizon: Duration::from_secs(60),
         has_line: false,
         skips_line: false,
     };
@@ -168,7 +170,7 @@ async fn a_fresh_message_goes_behind_the_line_unless_the_clock_stands_idle() {
     let waiting = joined(&fixture, Lane::Bulk, 1).await;
     set_ahead(&fixture, 100.0, -1.0).await;
     assert!(matches!(reserve(ask).await, Reservation::Granted { count: 1, .. }), "one, and no block");
-    set_ahead(&fixture, 100.0, 0.05).await;
+    set_ahead(&fixture, 100.0, 1.0).await;
     assert_eq!(reserve(ask).await, Reservation::Full);
     fixture.sql(&format!("UPDATE facteur.jobs SET waits_for = NULL WHERE id = '{}'", waiting.id)).await;
     assert!(matches!(reserve(ask).await, Reservation::Granted { count: 5, .. }));
@@ -192,7 +194,7 @@ async fn a_sender_without_a_rate_lets_its_line_go_and_lines_are_listed_by_lane()
 async fn a_place_begins_within_the_lookahead() {
     let fixture = Fixture::new().await;
     joined(&fixture, Lane::Urgent, 1).await;
-    set_ahead(&fixture, 1.0, SLOT_LOOKAHEAD.as_secs_f64() + 0.05).await;
+    set_ahead(&fixture, 1.0, SLOT_LOOKAHEAD.as_secs_f64() + 5.0).await;
     assert_eq!(pull(&fixture, 1.0, ALL, 0.0).await.jobs, []);
     set_ahead(&fixture, 1.0, SLOT_LOOKAHEAD.as_secs_f64() - 0.05).await;
     assert_eq!(pull(&fixture, 1.0, ALL, 0.0).await.jobs.len(), 1);

@@ -174,6 +174,7 @@ async fn a_clock_that_is_further_ahead_than_it_can_be_is_set_back() {
         Reservation::Granted { from: answer.reading.now, place: answer.reading.now, count: 5 }
     );
     assert_eq!(reserve(&fixture, 100.0, normal(20, 20)).await.reservation.count_or_zero(), 20);
+    set_ahead(&fixture, 100.0, 1.0).await;
     assert_eq!(reserve(&fixture, 100.0, normal(1, 1)).await.reservation, Reservation::Full);
 }
 
@@ -184,15 +185,18 @@ async fn a_changed_rate_acts_on_what_lies_ahead() {
     let answer = reserve(&fixture, 100.0, normal(1, 1)).await;
     let Reservation::Granted { place, .. } = answer.reservation else { panic!("{answer:?}") };
     assert!((39_000..=40_000).contains(&(micros(place) - micros(answer.reading.now))), "four segments");
-    set_ahead(&fixture, 100.0, 0.09).await;
-    assert_eq!(reserve(&fixture, 1.0, normal(1, 1)).await.reservation, Reservation::Full, "nine seconds");
+    set_ahead(&fixture, 10.0, 2.0).await;
+    let answer = reserve(&fixture, 1.0, Ask { may_owe: false, ..patient(1) }).await;
+    let Reservation::Granted { place, .. } = answer.reservation else { panic!("{answer:?}") };
+    let ahead_s = (micros(place) - micros(answer.reading.now)) / 1_000_000;
+    assert!((5..=20).contains(&ahead_s), "twenty segments at one a second, and not two seconds: {ahead_s}");
 }
 
 #[tokio::test]
 async fn nothing_is_given_before_an_instant_that_is_to_be_trusted() {
     let fixture = Fixture::new().await;
     let now = reserve(&fixture, 100.0, normal(1, 1)).await.reading.now;
-    let trusted = now.checked_add(Duration::from_secs(1)).ok();
+    let trusted = now.checked_add(Duration::from_mins(1)).ok();
     for ask in [normal(1, 1), urgent(1)] {
         let answer = fixture.store.reserve(&sender(), rate(100.0), ask, trusted).await.unwrap();
         assert_eq!(answer.reservation, Reservation::Full, "{ask:?}");

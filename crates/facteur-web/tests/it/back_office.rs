@@ -262,10 +262,10 @@ async fn a_bulk_counts_every_line_and_a_bad_number_stops_nobody() {
 }
 
 /// Sends and waits; meanwhile the message comes to this end.
-async fn ended(lab: &Lab, key: &str, status: &str, code: u32) -> Answer {
+async fn ended(lab: &Lab, key: &str, wait_s: u8, status: &str, code: u32) -> Answer {
     let body = json!({"to": "+33612345678", "message": format!("text {code}")}).to_string();
     let request = format!(
-        "POST /api/sms/send HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait=2\r\nAuthorization: Bearer {key}\r\n\
+        "POST /api/sms/send HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait={wait_s}\r\nAuthorization: Bearer {key}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -292,14 +292,14 @@ async fn who_waits_is_told_in_plain_words_why_a_message_is_not_sent() {
         (21408, "dead", "not enabled for the recipient's country"),
         (30002, "failed", "suspended"),
     ] {
-        let answer = ended(&lab, &key, status, code).await;
+        let answer = ended(&lab, &key, 30, status, code).await;
         let told = answer.json();
         assert_eq!((answer.status, &told["success"]), (422, &json!(false)), "{}", answer.body);
         let error = told["error"].as_str().unwrap();
         assert!(error.contains(words) && error.contains(&code.to_string()), "{error}");
     }
     // Wrong credentials keep it back: it is sent once they are right.
-    let answer = ended(&lab, &key, "waiting", 20003).await;
+    let answer = ended(&lab, &key, 5, "waiting", 20003).await;
     let told = answer.json();
     assert_eq!((answer.status, &told["status"]), (200, &json!("pending")), "{}", answer.body);
     let error = told["error"].as_str().unwrap_or_default();

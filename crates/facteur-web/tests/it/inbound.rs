@@ -146,8 +146,6 @@ async fn who_writes_stop_is_not_written_to_until_they_write_start() {
 async fn a_whatsapp_message_opens_its_window_and_belongs_to_whom_its_sender_belongs_to() {
     let lab = Lab::start().await;
     lab.sql("INSERT INTO facteur.senders (address, tenant) VALUES ('whatsapp:+14155238886', 'acme')").await;
-    let owned = "SELECT tenant FROM facteur.senders";
-    lab.until(owned, "acme").await;
     let message = inbound(1, "Salut")
         .set("From", "whatsapp:+33612345678")
         .set("To", "whatsapp:+14155238886")

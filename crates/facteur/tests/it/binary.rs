@@ -34,5 +34,5 @@ pub(crate) fn facteur(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 
 /// An address of this machine on which nobody listens.
 pub(crate) fn deserted() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", facteur_testkit::free_port())
 }

@@ -1,6 +1,6 @@
 //! The HTTP API through the real binary: what is handed in leaves, whatever is away meanwhile.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facteur_testkit::process::Spawned;
@@ -22,8 +22,7 @@ impl Api {
     /// An address of its own, and a key that sends for the default tenant.
     async fn new(system: &System) -> Self {
         let key = system.sender_key().await;
-        // Free a moment ago; the system hands ports out in turn.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, facteur_testkit::free_port()));
         let mut environment = system.environment();
         environment.retain(|(name, _)| *name != "FACTEUR_LISTEN");
         environment.push(("FACTEUR_LISTEN", address.to_string()));

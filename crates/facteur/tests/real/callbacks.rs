@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use facteur_testkit::process::Spawned;
@@ -19,8 +19,7 @@ pub(crate) async fn system(faults: Value) -> System {
 
 /// The environment in which Twilio calls us on a port of its own.
 pub(crate) fn called_back(system: &System) -> Vec<(&'static str, String)> {
-    // Free a moment ago; the system hands ports out in turn.
-    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, facteur_testkit::free_port()));
     let mut environment = system.environment();
     environment.retain(|(name, _)| *name != "FACTEUR_LISTEN");
     environment.push(("FACTEUR_LISTEN", address.to_string()));
@@ -81,11 +80,11 @@ async fn a_worker_and_a_web_process_know_each_other_by_the_database_alone() {
 
 #[tokio::test]
 async fn callbacks_of_an_outage_of_the_database_are_applied_after_it() {
-    let system = system(json!({ "callbacks": { "late": { "delay": { "fixed_ms": 1500 } } } })).await;
+    let system = system(json!({ "callbacks": { "late": { "delay": { "fixed_ms": 5000 } } } })).await;
     let environment = called_back(&system);
     let up = start("up", &environment, "taking webhooks").await;
     system.publish_many("send.normal", 50).await;
-    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 50).await;
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status IN ('sent', 'delivered')", 50).await;
     system.database_proxy.cut().await;
     up.wait_for_line("the database can't answer", PATIENCE).await;
     system.database_proxy.heal().await;

@@ -6,7 +6,7 @@ use crate::system::System;
 
 const SENDER: &str = "+15005550006";
 const STOP_MAX: Duration = Duration::from_secs(45);
-/// What the way to the simulator may differ by from one call to the next.
+/// What the way from slot to call may differ by from one call to the next.
 const JITTER: Duration = Duration::from_millis(20);
 
 async fn with_rate(rate: &str) -> System {
@@ -22,19 +22,19 @@ async fn three_workers_keep_a_rate_together_and_a_displaced_campaign_leaves_in_l
     let system = with_rate("50").await;
     let _workers = (system.worker().await, system.worker().await, system.worker().await);
     system.publish_many("send.bulk", 600).await;
-    system.wait_for(IN_LINE, |waiting| waiting > 300).await;
+    system.wait_for(IN_LINE, |waiting| waiting > 100).await;
     system.wait_until_final(600).await;
     assert_eq!(system.jobs("status = 'sent' AND failures = 0 AND attempt = 1").await, 600);
-    let worst = system.simulator.stats().window_max_per_sender[SENDER];
+    let worst = system.worst_second().await as f64;
     let allowed = 50.0 + burst(Rate::per_second(50.0).unwrap(), 1) + 50.0 * JITTER.as_secs_f64();
-    assert!(f64::from(worst) <= allowed, "{worst} in one second, {allowed} allowed");
+    assert!(worst <= allowed, "{worst} in one second, {allowed} allowed");
     assert_eq!(system.count(IN_LINE).await, 0);
     system.assert_nothing_doubled();
 }
 
 #[tokio::test]
 async fn an_urgent_message_leaves_at_once_before_a_campaign_that_waits_for_the_same_sender() {
-    let system = with_rate("20").await;
+    let system = with_rate("2").await;
     let _worker = system.worker().await;
     system.publish_many("send.bulk", 500).await;
     system.wait_for(IN_LINE, |waiting| waiting > 400).await;

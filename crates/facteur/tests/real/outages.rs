@@ -22,7 +22,7 @@ async fn a_database_that_is_away_stops_claims_and_loses_no_outcome() {
     system.publish_many("send.normal", 300).await;
     system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 30).await;
     system.database_proxy.cut().await;
-    worker.wait_for_line("WARN", std::time::Duration::from_secs(30)).await;
+    worker.wait_for_line("can't be renewed", std::time::Duration::from_secs(30)).await;
     system.database_proxy.heal().await;
     system.wait_until_final(300).await;
     assert_eq!(system.jobs("status = 'sent'").await, 300);
@@ -49,8 +49,8 @@ async fn sigterm_while_the_database_is_away_gives_up_in_time_and_loses_nothing()
     let mut worker = system.worker().await;
     system.database_proxy.cut().await;
     system.publish_many("send.normal", 20).await;
-    worker.wait_for_line("WARN", std::time::Duration::from_secs(30)).await;
-    let status = worker.terminate(std::time::Duration::from_secs(50)).await;
+    worker.wait_for_line("can't be renewed", std::time::Duration::from_secs(30)).await;
+    let status = worker.terminate(std::time::Duration::from_secs(100)).await;
     assert_eq!(status.code(), Some(0), "{}", worker.lines().join("\n"));
     system.database_proxy.heal().await;
     let _next = system.worker().await;

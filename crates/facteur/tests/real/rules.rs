@@ -54,7 +54,7 @@ async fn two_workers_keep_a_budget_to_the_segment_and_a_raised_one_lets_out_what
     }
     let line = "SELECT count(*) FROM facteur.jobs WHERE waits_for = 'budget:acme'";
     system.wait_until(line, 20).await;
-    assert_eq!(system.jobs("status = 'sent'").await, 30);
+    system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 30).await;
     let held = system.text("SELECT id::text FROM facteur.jobs WHERE waits_for IS NOT NULL LIMIT 1").await;
     let story = done(&system, &format!("status {}", held.unwrap())).await;
     assert!(story.contains("budget_exceeded") && story.contains("midnight"), "{story}");

@@ -214,6 +214,23 @@ impl System {
         self.wait_until(finals, count).await;
     }
 
+    /// Most calls that began within any one second, by the workers' clocks: the test itself may be too busy to see them come
+    /// one by one.
+    pub(crate) async fn worst_second(&self) -> i64 {
+        self.count(
+            "SELECT coalesce(max(calls), 0) FROM (SELECT count(*) OVER (ORDER BY started_at \
+                 RANGE BETWEEN CURRENT ROW AND interval '999999 microseconds' FOLLOWING) AS calls FROM facteur.attempts) AS w",
+        )
+        .await
+    }
+
+    /// Waits until no process but this test has a connection to the database: what they asked it for is done or gone.
+    pub(crate) async fn wait_until_left_alone(&self) {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'test' \
+                      AND backend_type = 'client backend'";
+        self.wait_until(others, 0).await;
+    }
+
     /// No text went out twice.
     pub(crate) fn assert_nothing_doubled(&self) {
         assert_eq!(self.simulator.stats().duplicates_by_recipient_and_text, 0);

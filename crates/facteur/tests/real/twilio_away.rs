@@ -117,7 +117,7 @@ async fn an_account_that_is_refused_holds_its_messages_and_says_so_until_it_is_m
     assert!(told.contains("wait in line since"), "{told}");
     // It is probed, by a GET, and stays open.
     try_again_now(&system).await;
-    system.wait_until("SELECT count(*) FROM facteur.breakers WHERE openings = 2", 1).await;
+    system.wait_until("SELECT count(*) FROM facteur.breakers WHERE openings >= 2", 1).await;
     assert_eq!(
         system.count("SELECT count(*) FROM facteur.attempts").await,
         calls,
@@ -153,7 +153,7 @@ async fn a_sender_that_is_refused_holds_nobody_but_itself() {
     // One message is the trial, and it fails.
     try_again_now(&system).await;
     system.wait_until("SELECT count(*) FROM facteur.breakers WHERE openings = 2", 1).await;
-    assert_eq!(system.count(calls).await, before + 1);
+    system.wait_until(calls, before + 1).await;
     assert_eq!(system.jobs("failures > 0").await, 0);
 }
 
