@@ -120,3 +120,29 @@ async fn a_message_that_is_cancelled_before_a_worker_comes_never_leaves_and_a_sc
     system.sql("UPDATE facteur.jobs SET due_at = now(), not_before = now() WHERE status = 'scheduled'").await;
     system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'scheduled' AND turn > 1", 1).await;
 }
+
+#[tokio::test]
+async fn two_web_processes_are_as_one_for_keys_waits_and_what_was_accepted() {
+    let system = System::new().await;
+    let both = [Api::new(&system).await, Api::new(&system).await];
+    let _webs =
+        (both[0].start("web", "taking webhooks").await, both[1].start("web", "taking webhooks").await);
+    let message = json!({"to": "0612345678", "body": "Bonjour"}).to_string();
+    let asks =
+        (0..20).map(|nth| both[nth % 2].ask("POST", "/v1/messages", "Idempotency-Key: one\r\n", &message));
+    let told = futures_util::future::join_all(asks).await;
+    let id = &told[0].1["id"];
+    assert!(told.iter().all(|(status, one)| *status == 202 && one["id"] == *id), "{told:?}");
+    assert_eq!(system.count("SELECT count(*) FROM facteur.jobs").await, 1);
+    // Who waits at one process hears of what any other did.
+    let _worker = system.worker().await;
+    let later = json!({"to": "0612345679", "body": "Bonjour"}).to_string();
+    for api in &both {
+        let (status, told) = api.ask("POST", "/v1/messages", "Prefer: wait=30\r\n", &later).await;
+        assert!(status == 200 && told["sid"].is_string(), "{status} {told}");
+    }
+    system.wait_until_final(3).await;
+    let path = format!("/v1/messages/{}", id.as_str().unwrap());
+    assert_eq!(both[1].ask("GET", &path, "", "").await.1["status"], json!("sent"));
+    assert_eq!(system.simulator.stats().accepted, 3);
+}
