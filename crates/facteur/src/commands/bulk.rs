@@ -130,7 +130,7 @@ fn key(file: &Path, head: &BulkHead) -> io::Result<(String, u64)> {
 
 /// Shows nothing where stderr is no terminal.
 fn bar(length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} read, {eta} left");
+    let style = ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} read, {eta} left");
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

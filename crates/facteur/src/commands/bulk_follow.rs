@@ -209,7 +209,7 @@ struct Teller {
 
 impl Teller {
     fn new(first: &Followed) -> Self {
-        let style = ProgressStyle::with_template("{bar:40} {percent}% {msg}");
+        let style = ProgressStyle::with_template("{wide_bar} {percent}% {msg}");
         let now = Instant::now();
         Self {
             bar: ProgressBar::new(u64::try_from(first.total).unwrap_or_default())
