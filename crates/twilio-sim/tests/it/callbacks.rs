@@ -154,7 +154,7 @@ async fn callbacks_can_be_late_and_a_reset_forgets_them() {
     for status in ["sending", "delivered", "sent"] {
         assert_eq!(receiver.next().await.status(), status);
     }
-    lab.faults(json!({ "callbacks": { "late": { "delay": { "fixed_ms": 60_000 } } } })).await;
+    lab.faults(json!({ "callbacks": { "late": { "delay": { "fixed_ms": 2_000 } } } })).await;
     send(&lab, TO, FROM, &receiver.url).await;
     lab.control("reset", json!({})).await;
     lab.until(|stats| stats.callbacks.pending == 0).await;
