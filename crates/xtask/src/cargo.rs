@@ -27,10 +27,11 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<()> {
     if status.success() { Ok(()) } else { bail!("`cargo {}` failed", arguments.join(" ")) }
 }
 
-/// Runs cargo, shows its output while it runs, and gives back the last lines.
-pub(crate) fn watch(root: &Path, arguments: &[&str]) -> Result<Vec<String>> {
+/// Runs cargo with a variable, shows its output while it runs, and gives back the last lines.
+pub(crate) fn watch(root: &Path, arguments: &[&str], variable: (&str, &str)) -> Result<Vec<String>> {
     let (reader, writer) = std::io::pipe()?;
     let mut command = command(root, arguments);
+    command.env(variable.0, variable.1);
     let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn().context("can't run cargo")?;
     // The command holds the writing end, too; the pipe ends only when all of them are gone.
     drop(command);

@@ -1,14 +1,12 @@
 //! Twilio's own Python library and we agree on what is signed.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use facteur_twilio::signature::{sign, verify};
 use serde_json::{Value, json};
 
-/// The version that the script was written for.
-const TWILIO: &str = "twilio==9.13.0";
 const CASES: usize = 10_000;
 
 const TOKENS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
@@ -95,18 +93,6 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// A virtual environment with the library, kept in the target directory from run to run.
-fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("python/validator-9.13.0");
-    let python = venv.join("bin/python");
-    let is_ready = Command::new(&python).args(["-c", "import twilio.request_validator"]).output();
-    if !is_ready.is_ok_and(|output| output.status.success()) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", TWILIO]));
-    }
-    python
-}
-
 #[test]
 fn the_official_library_takes_what_we_take_and_signs_as_we_do() {
     let mut dice = Dice(7);
@@ -123,7 +109,7 @@ fn the_official_library_takes_what_we_take_and_signs_as_we_do() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("signed_webhooks.jsonl");
     std::fs::write(&file, lines).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/request_validator.py");
-    let output = run(Command::new(python()).arg(script).arg(&file));
+    let output = run(Command::new(facteur_testkit::python("twilio").unwrap()).arg(script).arg(&file));
     let verdicts: Vec<Value> = String::from_utf8(output.stdout)
         .unwrap()
         .lines()

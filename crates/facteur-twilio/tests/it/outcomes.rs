@@ -122,8 +122,8 @@ async fn silence_after_the_request_is_uncertain() {
         tokio::spawn(async move {
             let server = Server::start(vec![Act::ReplyAndHang(bytes)]).await;
             let impatient = TwilioConfig {
-                call_timeout: Duration::from_secs(2),
-                connect_timeout: Duration::from_millis(1_900),
+                call_timeout: Duration::from_secs(5),
+                connect_timeout: Duration::from_millis(4_900),
                 ..config(&server.url)
             };
             let outcome = TwilioClient::new(impatient).unwrap().send(&call()).await;

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,25 +14,13 @@ async fn the_ten_lines_of_python_in_the_readme_enqueue_a_job() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let script = readme.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let python = facteur_testkit::python("pika").unwrap();
     let system = System::new().await;
     let _worker = system.worker().await;
     // On a foreign broker the test's objects have a prefix of their own.
     let script = script.replace("facteur.jobs", &format!("{}.jobs", system.prefix()));
-    let python = python_with_pika(&root).await;
     run(Command::new(python).args(["-c", &script]).env("AMQP_URL", system.broker_url())).await;
     system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", 1).await;
-}
-
-/// A virtual environment under `target/`, made once.
-async fn python_with_pika(root: &Path) -> PathBuf {
-    let place = root.join("target/python/pika");
-    let python = place.join("bin/python");
-    if !place.join("ready").exists() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&place)).await;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "pika==1.3.2"])).await;
-        std::fs::write(place.join("ready"), "").unwrap();
-    }
-    python
 }
 
 async fn run(command: &mut Command) {

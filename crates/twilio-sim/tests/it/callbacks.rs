@@ -148,13 +148,13 @@ async fn callbacks_can_be_missing_duplicated_or_out_of_order() {
 async fn callbacks_can_be_late_and_a_reset_forgets_them() {
     let lab = Lab::start(immediate()).await;
     let mut receiver = Receiver::start(vec![]).await;
-    let late = json!({ "every": 2, "delay": { "fixed_ms": 50 } });
+    let late = json!({ "every": 2, "delay": { "fixed_ms": 1_000 } });
     lab.faults(json!({ "callbacks": { "late": late } })).await;
     send(&lab, TO, FROM, &receiver.url).await;
     for status in ["sending", "delivered", "sent"] {
         assert_eq!(receiver.next().await.status(), status);
     }
-    lab.faults(json!({ "callbacks": { "late": { "delay": { "fixed_ms": 100 } } } })).await;
+    lab.faults(json!({ "callbacks": { "late": { "delay": { "fixed_ms": 2_000 } } } })).await;
     send(&lab, TO, FROM, &receiver.url).await;
     lab.control("reset", json!({})).await;
     lab.until(|stats| stats.callbacks.pending == 0).await;

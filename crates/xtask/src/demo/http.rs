@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-const CALL_MAX: Duration = Duration::from_secs(5);
+const CALL_MAX: Duration = Duration::from_secs(30);
 
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(CALL_MAX)).proxy(None).build().new_agent()

@@ -29,7 +29,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 const FINAL_MAX: Duration = Duration::from_secs(180);
 const STAGE_MAX: Duration = Duration::from_secs(10);
 /// Twilio delivers within seconds here; what it delivers is told by callbacks.
-const CALLBACKS_MAX: Duration = Duration::from_secs(30);
+const CALLBACKS_MAX: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(250);
 
 /// What the demo can be told.
