@@ -63,7 +63,7 @@ async fn limits_stand_beside_the_urls_own_options() {
 
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_named() {
-    let port = facteur_testkit::free_port();
+    let [port] = facteur_testkit::free_ports().unwrap();
     let error = connect(&config(&format!("postgres://anna:pw@127.0.0.1:{port}/x"))).await.unwrap_err();
     assert_eq!(error, ConnectError::Refused { server: format!("127.0.0.1:{port}") });
     assert!(error.to_string().contains("start it, or correct host and port"), "{error}");
@@ -79,7 +79,8 @@ async fn a_server_that_says_nothing_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_database_outlasts_any_outage() {
-    let url = format!("postgres://anna:pw@127.0.0.1:{}/x", facteur_testkit::free_port());
+    let [port] = facteur_testkit::free_ports().unwrap();
+    let url = format!("postgres://anna:pw@127.0.0.1:{port}/x");
     let began = tokio::time::Instant::now();
     let mut failures = 0;
     let mut heard = |error: &ConnectError, _: Duration| {

@@ -1,6 +1,6 @@
 //! Tests only: a broker and a database for one test alone, a proxy that breaks connections, real processes, Python.
 //!
-//! All but [`python`] panics with a sentence where it can't do its work: a test has no better answer.
+//! All but [`python`] and [`free_ports`] panics with a sentence where it can't do its work: a test has no better answer.
 
 mod broker;
 mod database;
@@ -14,6 +14,6 @@ mod services;
 
 pub use broker::{TestBroker, broker};
 pub use database::{TestDatabase, database};
-pub use ports::free_port;
+pub use ports::free_ports;
 pub use proxy::FaultProxy;
 pub use python::python;

@@ -68,7 +68,7 @@ async fn with_services(root: &Path, tool: &Path) -> Result<()> {
     let directory = root.join("target/services/schemathesis");
     fs::create_dir_all(&directory)?;
     let database = facteur_testkit::database().await;
-    let [metrics_port, web_port] = services::free_ports()?;
+    let [metrics_port, web_port] = facteur_testkit::free_ports()?;
     let environment = BTreeMap::from([
         ("DATABASE_URL", database.url.clone()),
         // Nobody is there: what is accepted stays in the database.

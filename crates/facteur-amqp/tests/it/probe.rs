@@ -14,7 +14,7 @@ async fn a_healthy_broker_says_who_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_fail_has_its_own_sentence_and_none_shows_the_password() {
     let bench = Bench::new().await;
-    let free = facteur_testkit::free_port();
+    let [free] = facteur_testkit::free_ports().unwrap();
     let good = uri(&bench.broker.url);
     let password = good.authority.userinfo.password.clone();
     let with = |change: &dyn Fn(&mut lapin::uri::AMQPUri)| {

@@ -34,5 +34,6 @@ pub(crate) fn facteur(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 
 /// An address of this machine on which nobody listens.
 pub(crate) fn deserted() -> String {
-    format!("127.0.0.1:{}", facteur_testkit::free_port())
+    let [port] = facteur_testkit::free_ports().unwrap();
+    format!("127.0.0.1:{port}")
 }

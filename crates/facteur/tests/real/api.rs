@@ -22,7 +22,8 @@ impl Api {
     /// An address of its own, and a key that sends for the default tenant.
     async fn new(system: &System) -> Self {
         let key = system.sender_key().await;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, facteur_testkit::free_port()));
+        let [port] = facteur_testkit::free_ports().unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut environment = system.environment();
         environment.retain(|(name, _)| *name != "FACTEUR_LISTEN");
         environment.push(("FACTEUR_LISTEN", address.to_string()));

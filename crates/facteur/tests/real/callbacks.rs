@@ -19,7 +19,8 @@ pub(crate) async fn system(faults: Value) -> System {
 
 /// The environment in which Twilio calls us on a port of its own.
 pub(crate) fn called_back(system: &System) -> Vec<(&'static str, String)> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, facteur_testkit::free_port()));
+    let [port] = facteur_testkit::free_ports().unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut environment = system.environment();
     environment.retain(|(name, _)| *name != "FACTEUR_LISTEN");
     environment.push(("FACTEUR_LISTEN", address.to_string()));

@@ -110,7 +110,7 @@ impl Stage {
         let (broker, database) = (facteur_testkit::broker().await, facteur_testkit::database().await);
         let sid = format!("AC{}", Uuid::new_v4().simple());
         let token = Uuid::new_v4().simple().to_string();
-        let [metrics_port, web_port] = services::free_ports()?;
+        let [metrics_port, web_port] = facteur_testkit::free_ports()?;
 
         say::progress("starting twilio-sim");
         let mut command = program::command("twilio-sim", &directory, &BTreeMap::new())?;

@@ -12,7 +12,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::{env, say};
-pub(crate) use state::free_ports;
 use state::{Instance, Paths, State};
 
 /// What a call of [`up`] started, and [`stop`] stops again.

@@ -48,7 +48,7 @@ pub(crate) async fn start(paths: &Paths, state: &mut State) -> Result<()> {
     let programs = find(paths)?;
     let owner = owner()?;
     let directory = home(paths, owner)?;
-    let [port] = state::free_ports()?;
+    let [port] = facteur_testkit::free_ports()?;
     let password = Uuid::new_v4().simple().to_string();
 
     say::progress(&format!("starting PostgreSQL on 127.0.0.1:{port}"));

@@ -41,7 +41,7 @@ pub(crate) async fn start(paths: &Paths, state: &mut State) -> Result<()> {
     let programs = find(paths)?;
     let name = format!("facteur-{}", &Uuid::new_v4().simple().to_string()[..8]);
     let directory = paths.directory.join(&name);
-    let [amqp, management, distribution, epmd_port] = state::free_ports()?;
+    let [amqp, management, distribution, epmd_port] = facteur_testkit::free_ports()?;
     let password = Uuid::new_v4().simple().to_string();
     write_files(&directory, &password, amqp, management)?;
     let environment = environment(&programs, &directory, &name, distribution, epmd_port)?;

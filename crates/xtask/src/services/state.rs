@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::ops::Range;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,14 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::say;
 
-/// Systems hand out higher ones to whoever asks for any, and a service may take seconds until it binds what was found
-/// free.
-const PORTS: Range<u16> = 20_000..32_000;
-const PORT_DRAWS_MAX: u32 = 1_000;
 const EXIT_POLL: Duration = Duration::from_millis(50);
 
 /// The directories that belong to the services of this checkout.
@@ -196,22 +190,6 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// So many ports of the loopback interface that nobody uses right now, each another one.
-pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    // All are held until all are known, so that none is handed out twice.
-    let mut held = Vec::with_capacity(N);
-    for _ in 0..PORT_DRAWS_MAX {
-        if held.len() == N {
-            break;
-        }
-        let drawn = Uuid::new_v4().as_u128() % u128::from(PORTS.end - PORTS.start);
-        let port = PORTS.start + u16::try_from(drawn)?;
-        held.extend(std::net::TcpListener::bind(("127.0.0.1", port)));
-    }
-    let ports: Vec<u16> = held.iter().filter_map(|one| Some(one.local_addr().ok()?.port())).collect();
-    ports.try_into().ok().context("no free port on 127.0.0.1")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,11 +203,5 @@ mod tests {
         let gone = Process { pid: 4_194_305, ..this };
         assert!(!gone.is_alive());
         assert!(Process::running("nobody", 4_194_305).is_err());
-    }
-
-    #[test]
-    fn free_ports_differ() {
-        let ports: [u16; 16] = free_ports().unwrap();
-        assert_eq!(std::collections::BTreeSet::from(ports).len(), ports.len());
     }
 }
