@@ -85,7 +85,9 @@ async fn a_worker_that_stops_puts_back_what_it_had_pulled() {
     system.wait_for("SELECT count(*) FROM facteur.jobs WHERE status = 'sent'", |sent| sent >= 10).await;
     let status = worker.terminate(STOP_MAX).await;
     assert_eq!(status.code(), Some(0), "{}", worker.lines().join("\n"));
-    assert_eq!(system.jobs("status = 'sending' OR (status = 'waiting' AND waits_for IS NULL)").await, 0);
+    // What had a slot at its first turn is left to the next worker as the envelope that it is.
+    let astray = "status = 'sending' OR (status = 'waiting' AND waits_for IS NULL AND turn > 0)";
+    assert_eq!(system.jobs(astray).await, 0);
     system.sql("UPDATE facteur.senders SET rate = 200").await;
     let _next = system.worker().await;
     system.wait_until_final(200).await;
