@@ -151,9 +151,11 @@ fn ends(case: &Case<'_>) -> Vec<Complaint> {
         let expires = copies.iter().any(|published| published.job.expires_at.is_some());
         let is_right = match published.job.kind {
             Kind::Good => job.is_some_and(|job| is_good_end(job, expires)),
-            Kind::Refused => {
-                job.is_some_and(|job| matches!(job.status.as_str(), "failed" | "suppressed") || is_held(job))
-            }
+            Kind::Refused => job.is_some_and(|job| {
+                matches!(job.status.as_str(), "failed" | "suppressed")
+                    || is_held(job)
+                    || is_given_up(job, false)
+            }),
             Kind::Bad(code) => job.is_none() && case.letters(**id).any(|found| found == code),
             // A held job has its letter already; whatever else bears its id is counted there.
             Kind::Conflict => job.is_some_and(|job| {
@@ -171,8 +173,11 @@ fn is_held(job: &JobFacts) -> bool {
 }
 
 fn is_good_end(job: &JobFacts, expires: bool) -> bool {
-    let may_expire = expires || job.is_outlived;
-    WITH_TWILIO.contains(&job.status.as_str()) || is_held(job) || (may_expire && job.status == "expired")
+    WITH_TWILIO.contains(&job.status.as_str()) || is_held(job) || is_given_up(job, expires)
+}
+
+fn is_given_up(job: &JobFacts, expires: bool) -> bool {
+    job.status == "expired" && (expires || job.is_outlived)
 }
 
 /// What Twilio has is with Twilio or held by our record too, and what our record gives to Twilio, Twilio has.

@@ -130,6 +130,14 @@ fn an_end_that_does_not_belong_to_the_kind_is_told() {
         evidence.letters.retain(|letter| letter.id != Some(id(2)));
     };
     assert_eq!(broken(outlived), Vec::<&str>::new(), "its lane gave it up");
+    let refused = |is_outlived: bool| {
+        broken(move |evidence| {
+            evidence.published.push(published(4, Kind::Refused));
+            evidence.jobs.insert(id(4), JobFacts { is_outlived, ..job("expired", "expired", &[]) });
+        })
+    };
+    assert_eq!(refused(true), Vec::<&str>::new(), "its lane gave it up before Twilio could refuse it");
+    assert_eq!(refused(false), ["ends"]);
     let other_code = |evidence: &mut Evidence| evidence.letters[1].code = "unknown_field".to_owned();
     assert_eq!(broken(other_code), ["ends"]);
 }
