@@ -215,3 +215,17 @@ fn rerouted(url: &str, proxy: &FaultProxy) -> Result<String> {
     // A bare host gets a slash, which an HTTP base URL does without.
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_differ_and_are_none_that_the_system_hands_out() {
+        let (one, other) = (free_port().unwrap(), free_port().unwrap());
+        assert_ne!(one, other);
+        // Where the system hands out low ports too, there are no others.
+        let from = handed_out_from();
+        assert!(from <= PORTS_FROM || (one < from && other < from), "{one}, {other}");
+    }
+}

@@ -110,7 +110,9 @@ async fn rest(stage: &Stage, producer: &Producer, patience: Duration, is_patient
                 return Ok(true);
             }
             if still == STILL_LOOKS {
-                say::progress("not all that was published is a record yet: a worker may have it in its hands");
+                say::progress(
+                    "not all that was published is a record yet: a worker may have it in its hands",
+                );
             }
         }
         if told != Some((jobs, outbox, envelopes)) {
