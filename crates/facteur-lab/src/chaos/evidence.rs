@@ -7,6 +7,7 @@ use anyhow::Result;
 use facteur_core::lane::Lane;
 use facteur_core::schedule::RetrySchedule;
 use serde::Deserialize;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::producer::Published;
@@ -32,8 +33,8 @@ pub(super) struct Evidence {
     pub(super) accepted: Vec<Accepted>,
     /// What the simulator counted.
     pub(super) stats: Stats,
-    /// What is left in each queue.
-    pub(super) queues: BTreeMap<String, u32>,
+    /// The message ids of what is left in each queue.
+    pub(super) queues: BTreeMap<String, Vec<Option<Uuid>>>,
     /// Publications of jobs that are left in the outbox.
     pub(super) unpublished: i64,
     /// What was done.
@@ -114,6 +115,21 @@ pub(super) async fn gather(
     chronicle: Chronicle,
 ) -> Result<Evidence> {
     let client = sql::connect(system).await?;
+    Ok(Evidence {
+        accepted: accepted(system).await?,
+        stats: system.control.stats().await?,
+        queues: sql::emptied(system).await?,
+        unpublished: sql::unpublished(&client).await?,
+        chronicle,
+        ..records(&client, published).await?
+    })
+}
+
+/// What was published, and what the tables say of it: no more of the evidence, but to be had at any time.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn records(client: &Client, published: Vec<Published>) -> Result<Evidence> {
     let question = "SELECT j.id, j.status, j.reason, j.failures, \
              (SELECT count(*) FROM facteur.attempts a WHERE a.job_id = j.id \
                   AND (a.next_status = 'retrying' OR a.outcome = 'uncertain')), \
@@ -140,18 +156,7 @@ pub(super) async fn gather(
         let id: Option<String> = row.try_get(0)?;
         letters.push(LetterFacts { id: id.and_then(|id| Uuid::parse_str(&id).ok()), code: row.try_get(1)? });
     }
-    let unpublished = sql::unpublished(&client).await?;
-    let queues = sql::queues(system).await?.into_iter().map(|(name, (messages, _))| (name, messages));
-    Ok(Evidence {
-        published,
-        jobs,
-        letters,
-        accepted: accepted(system).await?,
-        stats: system.control.stats().await?,
-        queues: queues.collect(),
-        unpublished,
-        chronicle,
-    })
+    Ok(Evidence { published, jobs, letters, ..Evidence::default() })
 }
 
 /// Whether a lane may have given up what was to be done so many seconds after the first job was seen.

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::evidence::Evidence;
 use super::plan::Plan;
-use super::verdict::worst_windows;
-use super::windows::Worst;
+use super::verdict::windows_of;
+use super::windows::{Windows, Worst, seconds};
 
 /// Ids that are named, of each promise that was broken.
 const IDS_MAX: usize = 20;
@@ -39,8 +39,11 @@ pub(super) struct Report {
     held_with_twilio: usize,
     accepted_by_twilio: usize,
     accepted_per_s: f64,
-    /// The worst second of each sender that has a rate.
-    windows: BTreeMap<String, Worst>,
+    /// How many seconds of each sender that has a rate were judged, and the worst.
+    windows: BTreeMap<String, Windows>,
+    /// How often and for how long in all the machine stood still, which the verdict allows for.
+    stalls: usize,
+    stalled_s: f64,
     operations: BTreeMap<String, u64>,
     kills: u64,
     twilio_faults: BTreeMap<String, u64>,
@@ -75,6 +78,7 @@ impl Report {
         let held_with_twilio: BTreeSet<_> = held_with_twilio.map(|published| published.job.id).collect();
         let operations = evidence.chronicle.operations.clone();
         let storm_s = Duration::from_millis(plan.storm_ms).as_secs_f64();
+        let stalled_s = seconds(evidence.chronicle.stalls.iter().map(|(from, to)| to - from).sum());
         #[expect(clippy::cast_precision_loss, reason = "a rate to look at; counts are far below 2^52")]
         let accepted_per_s = evidence.accepted.len() as f64 / (storm_s + calm.as_secs_f64());
         Self {
@@ -93,7 +97,9 @@ impl Report {
             held_with_twilio: held_with_twilio.len(),
             accepted_by_twilio: evidence.accepted.len(),
             accepted_per_s: rounded(accepted_per_s),
-            windows: worst_windows(evidence),
+            windows: windows_of(evidence),
+            stalls: evidence.chronicle.stalls.len(),
+            stalled_s: rounded(stalled_s),
             kills: operations.get("kill_9").copied().unwrap_or_default(),
             operations,
             twilio_faults: evidence.stats.faults_injected.clone(),
@@ -158,10 +164,16 @@ impl Report {
             format!("  what went wrong: {}", list(&self.operations)),
             format!("  faults that Twilio played: {}", list(&self.twilio_faults)),
         ];
-        for (sender, Worst { segments, allowed, rate, .. }) in &self.windows {
-            lines.push(format!(
-                "  {sender}: worst second {segments} segments at a rate of {rate}; {allowed} are allowed"
-            ));
+        if self.stalls > 0 {
+            let Self { stalls, stalled_s, .. } = self;
+            lines.push(format!("  the machine stood still {stalls} times, {stalled_s} s in all"));
+        }
+        for (sender, Windows { count, judged, worst }) in &self.windows {
+            let worst =
+                worst.as_ref().map_or("none".to_owned(), |Worst { segments, allowed, rate, .. }| {
+                    format!("{segments} segments at a rate of {rate}; {allowed} are allowed")
+                });
+            lines.push(format!("  {sender}: worst second of {judged} judged ({count} in all): {worst}"));
         }
         for Told { rule, sentence, ids } in &self.complaints {
             let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::evidence::gather;
+use super::evidence::{gather, records};
 use super::plan::Plan;
 use super::producer::Producer;
 use super::report::Report;
 use super::stage::Stage;
-use super::verdict::judge;
+use super::verdict::{is_all_heard, judge};
 use super::{evidence::Evidence, sql};
 use crate::say;
 use crate::system::System;
@@ -26,6 +26,9 @@ const CALM_BEFORE_HASTE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The broker doesn't tell what workers hold unacknowledged: copies of what has ended are gone after so many looks.
 const STILL_LOOKS: u32 = 4;
+/// What is no record yet may be in the hands of a worker that can't publish: its publisher waits for up to 15 s before it
+/// connects again, and then for a confirmation. After so many looks it is lost.
+const STILL_LOOKS_MAX: u32 = 60;
 /// Jobs whose story is told, of each promise that was broken.
 const STORIES_MAX: usize = 5;
 
@@ -42,7 +45,7 @@ pub(super) async fn run(plan: &Plan, directory: &Path, is_patient: bool) -> Resu
     say::progress("calm");
     let calm_began = Instant::now();
     stage.calm(plan.weather).await?;
-    let is_at_rest = rest(&stage, patience(plan, is_patient), is_patient).await?;
+    let is_at_rest = rest(&stage, &producer, patience(plan, is_patient), is_patient).await?;
     let calm = calm_began.elapsed();
     stage.stop().await?;
     let evidence = gather(stage.system(), producer.published(), stage.chronicle.clone()).await?;
@@ -61,7 +64,7 @@ async fn storm(stage: &mut Stage, plan: &Plan, producer: &Producer) -> Result<()
         sleep_until(began + Duration::from_millis(at_ms)).await;
         let Some(step) = plan.steps.get(index) else { continue };
         if is_end {
-            stage.undo(&step.operation).await?;
+            stage.undo(u64::try_from(index)?, &step.operation).await?;
         } else {
             say::progress(&format!(
                 "{:>7.1} s  {}",
@@ -93,7 +96,7 @@ fn patience(plan: &Plan, is_patient: bool) -> Duration {
 }
 
 /// Waits until nothing moves any more; `false` if that doesn't come.
-async fn rest(stage: &Stage, patience: Duration, is_patient: bool) -> Result<bool> {
+async fn rest(stage: &Stage, producer: &Producer, patience: Duration, is_patient: bool) -> Result<bool> {
     let began = Instant::now();
     let client = sql::connect(stage.system()).await?;
     let (mut told, mut still) = (None, 0);
@@ -101,8 +104,16 @@ async fn rest(stage: &Stage, patience: Duration, is_patient: bool) -> Result<boo
         let (jobs, outbox) = sql::unrest(&client).await?;
         let envelopes: u32 = sql::queues(stage.system()).await?.values().map(|(messages, _)| messages).sum();
         still = if jobs == 0 && outbox == 0 && envelopes == 0 { still + 1 } else { 0 };
-        if still == STILL_LOOKS {
-            return Ok(true);
+        if still >= STILL_LOOKS {
+            let is_all_heard = is_all_heard(&records(&client, producer.published()).await?);
+            if is_all_heard || still >= STILL_LOOKS_MAX {
+                return Ok(true);
+            }
+            if still == STILL_LOOKS {
+                say::progress(
+                    "not all that was published is a record yet: a worker may have it in its hands",
+                );
+            }
         }
         if told != Some((jobs, outbox, envelopes)) {
             say::progress(&format!(

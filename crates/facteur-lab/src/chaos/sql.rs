@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
 
 use crate::system::System;
 
 const CONSUMED_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The queue of what never reached a record.
+pub(super) const DEAD_QUEUE: &str = "dead";
+/// The queues whose envelopes are work. Those of the delay ladder hold wake-ups whose jobs may have ended.
+const QUEUES: [&str; 4] = ["jobs.urgent", "jobs.normal", "jobs.bulk", DEAD_QUEUE];
 /// The states that a job does not leave by itself.
 pub(super) const FINAL: &str =
     "('sent', 'delivered', 'read', 'undelivered', 'failed', 'expired', 'canceled', 'suppressed', 'dead')";
@@ -94,7 +99,7 @@ pub(super) async fn let_time_pass(client: &Client, calm_for: Duration) -> Result
     Ok(())
 }
 
-/// The queues whose envelopes are work, with what is in each. The ladder's hold wake-ups whose jobs may have ended.
+/// How many envelopes stand in each queue, and how many consumers it has.
 ///
 /// # Errors
 /// The broker's.
@@ -102,11 +107,33 @@ pub(super) async fn queues(system: &System) -> Result<BTreeMap<String, (u32, u32
     let connection = Connection::connect(system.amqp_url(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     let mut queues = BTreeMap::new();
-    for name in ["jobs.urgent", "jobs.normal", "jobs.bulk", "dead"] {
+    for name in QUEUES {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let queue = format!("{}.{name}", system.prefix());
         let queue = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
         queues.insert(name.to_owned(), (queue.message_count(), queue.consumer_count()));
+    }
+    Ok(queues)
+}
+
+/// Empties the queues, and tells the message ids of what stood in each.
+///
+/// # Errors
+/// The broker's.
+pub(super) async fn emptied(system: &System) -> Result<BTreeMap<String, Vec<Option<Uuid>>>> {
+    let connection = Connection::connect(system.amqp_url(), ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let mut queues = BTreeMap::new();
+    for name in QUEUES {
+        let queue = format!("{}.{name}", system.prefix());
+        let mut ids = Vec::new();
+        while let Some(got) =
+            channel.basic_get(queue.as_str().into(), BasicGetOptions { no_ack: true }).await?
+        {
+            let id = got.delivery.properties.message_id().as_ref();
+            ids.push(id.and_then(|id| Uuid::parse_str(id.as_str()).ok()));
+        }
+        queues.insert(name.to_owned(), ids);
     }
     Ok(queues)
 }

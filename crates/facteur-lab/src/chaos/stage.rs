@@ -1,30 +1,23 @@
 //! The processes on their stage, and how a plan's operations are done to them and undone.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use facteur_testkit::FaultProxy;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
+use super::actor::Actor;
+use super::metronome::Metronome;
 use super::plan::{Link, Operation, Plan, Weather, Who};
 use super::producer::Producer;
 use super::traffic::{OPTED_OUT, RATES, Stream};
 use super::{WITH_WEB, sql};
 use crate::clock::{self, Micros};
-use crate::program::{Program, STOP_MAX};
-use crate::say;
-use crate::system::{Links, System, free_port, proxy};
+use crate::system::{System, free_port, proxy};
 
 /// Segments a second of the limited senders once it is calm.
 const CALM_RATE: f64 = 100.0;
-/// A process that is asked to end before it has taken its signals in hand just ends.
-const BIRTH_MAX: Duration = Duration::from_secs(15);
-/// What a process says whose port is not free.
-const PORT_TAKEN: &str = "is in use by another process";
 
 /// What was done, and what else the verdict must know.
 #[derive(Debug, Clone, Default)]
@@ -33,21 +26,12 @@ pub(super) struct Chronicle {
     pub(super) operations: BTreeMap<String, u64>,
     /// Rates and when they were set.
     pub(super) rates: Vec<(Micros, String, f64)>,
-    /// When calls could be held up on their way or in their process, so that they arrive together.
+    /// When an operation held calls up on their way or in their process, so that they arrive together.
     pub(super) held_up: Vec<(Micros, Micros)>,
+    /// When the machine let us or the simulator stand still, so that calls arrive later than they left.
+    pub(super) stalls: Vec<(Micros, Micros)>,
     /// Processes that didn't behave.
     pub(super) misbehaved: Vec<String>,
-}
-
-/// One process, over all its lives.
-struct Actor {
-    name: String,
-    arguments: &'static [&'static str],
-    environment: Vec<(&'static str, String)>,
-    links: Links,
-    running: Option<(Program, Instant)>,
-    /// With the age at which each was asked to end.
-    leaving: Vec<(Program, Duration)>,
 }
 
 /// The stage.
@@ -56,6 +40,9 @@ pub(super) struct Stage {
     workers: Vec<Actor>,
     web: Option<Actor>,
     weather: Value,
+    metronome: Metronome,
+    /// Of the steps that hold calls up and are not undone yet: since when.
+    holding: BTreeMap<u64, Micros>,
     /// What has happened so far.
     pub(super) chronicle: Chronicle,
 }
@@ -82,8 +69,7 @@ impl Stage {
         for number in 0..plan.workers {
             let links = system.links().await?;
             let environment = [system.environment(Some(&links))?, common.clone()].concat();
-            let (name, arguments) = (format!("worker-{number}"), &["worker"][..]);
-            workers.push(Actor { name, arguments, environment, links, running: None, leaving: vec![] });
+            workers.push(Actor::new(format!("worker-{number}"), &["worker"], environment, links));
         }
         let web = web.map(|(mut actor, _)| {
             actor.environment.extend(common);
@@ -92,7 +78,9 @@ impl Stage {
         let rates = RATES.iter().map(|(sender, rate)| (now, (*sender).to_owned(), *rate)).collect();
         let chronicle = Chronicle { rates, ..Chronicle::default() };
         let weather = weather(plan.weather, true);
-        let mut stage = Self { system, workers, web, weather, chronicle };
+        let metronome = Metronome::start(system.control.clone());
+        let holding = BTreeMap::new();
+        let mut stage = Self { system, workers, web, weather, metronome, holding, chronicle };
         stage.faults(None).await?;
         stage.start_all()?;
         sql::wait_until_consumed(&stage.system, plan.workers).await?;
@@ -135,9 +123,8 @@ impl Stage {
     ) -> Result<()> {
         self.look()?;
         *self.chronicle.operations.entry(operation.name()).or_default() += 1;
-        if let Some(for_ms) = holds_up(operation) {
-            let now = clock::now();
-            self.chronicle.held_up.push((now, now + i64::try_from(for_ms).unwrap_or(0) * 1_000));
+        if holds_up(operation) {
+            self.holding.insert(step, clock::now());
         }
         match operation {
             Operation::Kill { who, .. } => self.actor(*who)?.kill().await?,
@@ -163,7 +150,7 @@ impl Stage {
     ///
     /// # Errors
     /// If our own means fail.
-    pub(super) async fn undo(&mut self, operation: &Operation) -> Result<()> {
+    pub(super) async fn undo(&mut self, step: u64, operation: &Operation) -> Result<()> {
         self.look()?;
         match operation {
             Operation::Kill { who, .. } | Operation::Terminate { who, .. } => {
@@ -184,6 +171,8 @@ impl Stage {
             | Operation::Rate { .. }
             | Operation::Burst { .. } => {}
         }
+        // Not when it was to be over: whoever is slow to undo it holds calls up for longer.
+        self.chronicle.held_up.extend(self.holding.remove(&step).map(|since| (since, clock::now())));
         Ok(())
     }
 
@@ -202,6 +191,8 @@ impl Stage {
                 link.heal().await;
             }
         }
+        let outlasted = std::mem::take(&mut self.holding).into_values();
+        self.chronicle.held_up.extend(outlasted.map(|since| (since, clock::now())));
         self.weather = weather(weather_of, false);
         self.faults(None).await?;
         // What bursts have piled up leaves within the calm, still no faster than it may.
@@ -227,20 +218,10 @@ impl Stage {
         for actor in self.actors() {
             actor.terminate()?;
         }
-        let mut misbehaved = Vec::new();
         for actor in self.workers.iter_mut().chain(self.web.as_mut()) {
-            for (mut program, age) in actor.leaving.drain(..) {
-                match program.wait(STOP_MAX).await {
-                    Ok(status) if status.success() => {}
-                    Ok(status) if status.signal() == Some(15) && age < BIRTH_MAX => {}
-                    Ok(status) => {
-                        misbehaved.push(format!("{}: asked to end, it ended with {status}", actor.name))
-                    }
-                    Err(error) => misbehaved.push(format!("{error:#}")),
-                }
-            }
+            self.chronicle.misbehaved.extend(actor.gone().await?);
         }
-        self.chronicle.misbehaved.extend(misbehaved);
+        self.chronicle.stalls = self.metronome.stalls();
         Ok(())
     }
 
@@ -249,15 +230,7 @@ impl Stage {
     fn look(&mut self) -> Result<()> {
         let Self { system, workers, web, chronicle, .. } = self;
         for actor in workers.iter_mut().chain(web.as_mut()) {
-            let Some((program, _)) = &mut actor.running else { continue };
-            let Some(status) = program.ended()? else { continue };
-            let is_crowded_out = program.output()?.contains(PORT_TAKEN) && !actor.leaving.is_empty();
-            actor.running = None;
-            if is_crowded_out {
-                actor.start(system)?;
-            } else {
-                chronicle.misbehaved.push(format!("{}: ended by itself with {status}", actor.name));
-            }
+            chronicle.misbehaved.extend(actor.look(system)?);
         }
         Ok(())
     }
@@ -269,14 +242,14 @@ impl Stage {
     }
 }
 
-/// For how long an operation holds up calls that are on their way.
-fn holds_up(operation: &Operation) -> Option<u64> {
-    match operation {
-        Operation::Stall { who: Who::Worker(_), link: Link::Twilio, for_ms }
-        | Operation::Delay { who: Who::Worker(_), link: Link::Twilio, for_ms, .. }
-        | Operation::Freeze { who: Who::Worker(_), for_ms } => Some(*for_ms),
-        _ => None,
-    }
+/// Whether an operation holds up calls that are on their way.
+fn holds_up(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Stall { who: Who::Worker(_), link: Link::Twilio, .. }
+            | Operation::Delay { who: Who::Worker(_), link: Link::Twilio, .. }
+            | Operation::Freeze { who: Who::Worker(_), .. }
+    )
 }
 
 /// The weather as a fault plan of the simulator.
@@ -315,64 +288,5 @@ async fn web(system: &System) -> Result<(Actor, String)> {
     let mut environment = system.environment(Some(&links))?;
     environment.push(("FACTEUR_LISTEN", format!("127.0.0.1:{port}")));
     links.twilio = callbacks;
-    let actor = Actor {
-        name: "web".to_owned(),
-        arguments: &["web"],
-        environment,
-        links,
-        running: None,
-        leaving: vec![],
-    };
-    Ok((actor, public_url))
-}
-
-impl Actor {
-    fn link(&self, link: Link) -> &FaultProxy {
-        match link {
-            Link::Broker => &self.links.broker,
-            Link::Database => &self.links.database,
-            Link::Twilio => &self.links.twilio,
-        }
-    }
-
-    fn start(&mut self, system: &System) -> Result<()> {
-        if self.running.is_none() {
-            let program = system.spawn(&self.name, self.arguments, &self.environment)?;
-            self.running = Some((program, Instant::now()));
-        }
-        Ok(())
-    }
-
-    async fn kill(&mut self) -> Result<()> {
-        if let Some((mut program, _)) = self.running.take() {
-            program.signal(Signal::KILL)?;
-            program.wait(STOP_MAX).await?;
-        }
-        Ok(())
-    }
-
-    fn terminate(&mut self) -> Result<()> {
-        if let Some((program, born)) = self.running.take() {
-            program.signal(Signal::TERM)?;
-            self.leaving.push((program, born.elapsed()));
-        }
-        Ok(())
-    }
-
-    /// Whoever is leaving already is left alone: frozen for longer than a stop may take, it could but be cut off.
-    fn freeze(&self) {
-        if let Some(Err(error)) = self.running.as_ref().map(|(program, _)| program.signal(Signal::STOP)) {
-            say::progress(&format!("{}: {error:#}", self.name));
-        }
-    }
-
-    /// To all that is left of it; whoever has ended hears nothing.
-    fn signal(&self, signal: Signal) {
-        let all = self.running.iter().map(|(program, _)| program);
-        for program in all.chain(self.leaving.iter().map(|(program, _)| program)) {
-            if let Err(error) = program.signal(signal) {
-                say::progress(&format!("{}: {error:#}", self.name));
-            }
-        }
-    }
+    Ok((Actor::new("web".to_owned(), &["web"], environment, links), public_url))
 }

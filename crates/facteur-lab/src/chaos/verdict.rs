@@ -8,11 +8,14 @@ use uuid::Uuid;
 
 use super::evidence::{Accepted, Evidence, JobFacts};
 use super::producer::Published;
+use super::sql::DEAD_QUEUE;
+use super::stage::Chronicle;
 use super::traffic::{Kind, RATES, SEGMENTS_MAX};
-use super::windows::{self, Worst};
+use super::windows::{self, Ways, Windows, Worst};
 use crate::clock::{Micros, SECOND};
 
-/// What the clocks of two processes on this machine may differ by, and a call's way take.
+/// What the clocks of two processes on this machine may differ by, and a call's way take while the machine doesn't stand
+/// still.
 const WAY_MAX: Micros = SECOND;
 /// The same, where a message is too early.
 const EARLY_MAX: Micros = SECOND / 20;
@@ -41,6 +44,14 @@ struct Case<'a> {
 const WITH_TWILIO: [&str; 5] = ["sent", "delivered", "read", "undelivered", "failed"];
 const FINAL: [&str; 9] =
     ["sent", "delivered", "read", "undelivered", "failed", "expired", "canceled", "suppressed", "dead"];
+
+/// Whether everything that was published is a job or a dead letter by now, as its kind must. Until then a worker may
+/// still have it in its hands, where nothing counts it.
+#[must_use]
+pub(super) fn is_all_heard(evidence: &Evidence) -> bool {
+    let case = Case::of(evidence);
+    lost(&case).is_empty() && ends(&case).is_empty()
+}
 
 /// Every promise that was broken; none is how it must be.
 #[must_use]
@@ -140,9 +151,11 @@ fn ends(case: &Case<'_>) -> Vec<Complaint> {
         let expires = copies.iter().any(|published| published.job.expires_at.is_some());
         let is_right = match published.job.kind {
             Kind::Good => job.is_some_and(|job| is_good_end(job, expires)),
-            Kind::Refused => {
-                job.is_some_and(|job| matches!(job.status.as_str(), "failed" | "suppressed") || is_held(job))
-            }
+            Kind::Refused => job.is_some_and(|job| {
+                matches!(job.status.as_str(), "failed" | "suppressed")
+                    || is_held(job)
+                    || is_given_up(job, false)
+            }),
             Kind::Bad(code) => job.is_none() && case.letters(**id).any(|found| found == code),
             // A held job has its letter already; whatever else bears its id is counted there.
             Kind::Conflict => job.is_some_and(|job| {
@@ -160,8 +173,11 @@ fn is_held(job: &JobFacts) -> bool {
 }
 
 fn is_good_end(job: &JobFacts, expires: bool) -> bool {
-    let may_expire = expires || job.is_outlived;
-    WITH_TWILIO.contains(&job.status.as_str()) || is_held(job) || (may_expire && job.status == "expired")
+    WITH_TWILIO.contains(&job.status.as_str()) || is_held(job) || is_given_up(job, expires)
+}
+
+fn is_given_up(job: &JobFacts, expires: bool) -> bool {
+    job.status == "expired" && (expires || job.is_outlived)
 }
 
 /// What Twilio has is with Twilio or held by our record too, and what our record gives to Twilio, Twilio has.
@@ -241,7 +257,8 @@ fn instants(case: &Case<'_>) -> Vec<Complaint> {
         if job.send_at.is_some_and(|send_at| at + EARLY_MAX < send_at) {
             early.push(job.id);
         }
-        let slack = |end| if case.is_held_up(end, at) { call_max + longest } else { WAY_MAX };
+        let stalled = |end| windows::overlap(&case.evidence.chronicle.stalls, end, at);
+        let slack = |end| stalled(end) + if case.is_held_up(end, at) { call_max + longest } else { WAY_MAX };
         if job.expires_at.is_some_and(|end| at > end + slack(end)) {
             late.push(job.id);
         }
@@ -251,10 +268,11 @@ fn instants(case: &Case<'_>) -> Vec<Complaint> {
     complaints
 }
 
-/// The worst window of each sender that has a rate.
+/// The windows of each sender that has a rate.
 #[must_use]
-pub(super) fn worst_windows(evidence: &Evidence) -> BTreeMap<String, Worst> {
-    let worst = |sender: &str| {
+pub(super) fn windows_of(evidence: &Evidence) -> BTreeMap<String, Windows> {
+    let Chronicle { held_up, stalls, .. } = &evidence.chronicle;
+    let judged = |sender: &str| {
         let mut arrivals: Vec<_> = evidence
             .accepted
             .iter()
@@ -264,15 +282,15 @@ pub(super) fn worst_windows(evidence: &Evidence) -> BTreeMap<String, Worst> {
         arrivals.sort_unstable();
         let rates = evidence.chronicle.rates.iter().filter(|(_, whose, _)| whose == sender);
         let rates: Vec<_> = rates.map(|(at, _, rate)| (*at, *rate)).collect();
-        windows::worst(&arrivals, &rates, &evidence.chronicle.held_up, SEGMENTS_MAX)
+        windows::judge(&arrivals, &rates, Ways { held_up, stalls }, SEGMENTS_MAX)
     };
-    RATES.iter().filter_map(|(sender, _)| Some(((*sender).to_owned(), worst(sender)?))).collect()
+    RATES.iter().map(|(sender, _)| ((*sender).to_owned(), judged(sender))).collect()
 }
 
 /// No sender exceeds its rate.
 fn rates(case: &Case<'_>) -> Vec<Complaint> {
-    let exceeded =
-        worst_windows(case.evidence).into_iter().filter(|(_, worst)| worst.segments > worst.allowed);
+    let worst = windows_of(case.evidence).into_iter().filter_map(|(sender, all)| Some((sender, all.worst?)));
+    let exceeded = worst.filter(|(_, worst)| worst.segments > worst.allowed);
     exceeded
         .map(|(sender, worst)| {
             let Worst { segments, allowed, rate, .. } = worst;
@@ -290,13 +308,23 @@ fn failures(case: &Case<'_>) -> Vec<Complaint> {
     about("failures", "jobs have failures that were none", wrong.map(|(id, _)| *id))
 }
 
-/// Nothing is left in a queue or the outbox, and every process ended as it was asked to.
+/// Nothing is left in a queue or the outbox, and every process ended as it was asked to. A wake-up that comes out of the
+/// delay ladder when all workers have gone finds nobody, and its job needs none if it has ended.
 fn leftovers(case: &Case<'_>) -> Vec<Complaint> {
     let Evidence { queues, unpublished, chronicle, .. } = case.evidence;
     let complaint = |sentence: String| Complaint { rule: "leftovers", sentence, ids: vec![] };
-    let full = queues.iter().filter(|(_, count)| **count > 0);
-    let mut complaints: Vec<_> =
-        full.map(|(name, count)| complaint(format!("{count} envelopes are left in {name}"))).collect();
+    let has_ended = |id: &Option<Uuid>| {
+        let job = id.and_then(|id| case.evidence.jobs.get(&id));
+        job.is_some_and(|job| FINAL.contains(&job.status.as_str()))
+    };
+    let mut complaints = Vec::new();
+    for (name, envelopes) in queues {
+        let left = envelopes.iter().filter(|id| name == DEAD_QUEUE || !has_ended(id));
+        let (count, ids) = (left.clone().count(), left.copied().flatten().collect());
+        if count > 0 {
+            complaints.push(Complaint { ids, ..complaint(format!("{count} envelopes are left in {name}")) });
+        }
+    }
     if *unpublished > 0 {
         complaints.push(complaint(format!("{unpublished} publications of jobs are left in the outbox")));
     }

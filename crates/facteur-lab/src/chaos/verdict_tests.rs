@@ -130,6 +130,14 @@ fn an_end_that_does_not_belong_to_the_kind_is_told() {
         evidence.letters.retain(|letter| letter.id != Some(id(2)));
     };
     assert_eq!(broken(outlived), Vec::<&str>::new(), "its lane gave it up");
+    let refused = |is_outlived: bool| {
+        broken(move |evidence| {
+            evidence.published.push(published(4, Kind::Refused));
+            evidence.jobs.insert(id(4), JobFacts { is_outlived, ..job("expired", "expired", &[]) });
+        })
+    };
+    assert_eq!(refused(true), Vec::<&str>::new(), "its lane gave it up before Twilio could refuse it");
+    assert_eq!(refused(false), ["ends"]);
     let other_code = |evidence: &mut Evidence| evidence.letters[1].code = "unknown_field".to_owned();
     assert_eq!(broken(other_code), ["ends"]);
 }
@@ -171,6 +179,16 @@ fn a_message_before_its_time_or_after_it_is_told_unless_it_was_held_up() {
         evidence.chronicle.held_up.push((7 * SECOND, 9 * SECOND));
     };
     assert!(broken(held_up).is_empty());
+    // It arrives at 10 s: a second for the way, and as long as the machine stood still after the end.
+    let stalled = |from: Micros, to: Micros| {
+        move |evidence: &mut Evidence| {
+            at(None, Some(8 * SECOND))(evidence);
+            evidence.chronicle.stalls.push((from, to));
+        }
+    };
+    assert!(broken(stalled(8 * SECOND, 9 * SECOND)).is_empty());
+    assert_eq!(broken(stalled(8 * SECOND, 8 * SECOND + 900_000)), ["instants"]);
+    assert_eq!(broken(stalled(5 * SECOND, 8 * SECOND)), ["instants"], "it stood still before the end");
 }
 
 #[test]
@@ -200,6 +218,34 @@ fn a_wait_that_counted_as_a_failure_is_told() {
 #[test]
 fn what_is_left_over_is_told() {
     assert_eq!(broken(|evidence| evidence.unpublished = 1), ["leftovers"]);
-    assert_eq!(broken(|evidence| evidence.queues.extend([("jobs.bulk".to_owned(), 1)])), ["leftovers"]);
+    let left = |queue: &'static str, id: Option<Uuid>| {
+        broken(move |evidence| evidence.queues.extend([(queue.to_owned(), vec![id])]))
+    };
+    assert_eq!(left("jobs.bulk", None), ["leftovers"], "nobody knows whose it is");
+    assert_eq!(left("jobs.bulk", Some(id(9))), ["leftovers"], "no such job");
+    assert_eq!(left("jobs.bulk", Some(id(3))), ["leftovers"], "a dead letter is no job");
+    assert!(left("jobs.bulk", Some(id(1))).is_empty(), "its job has ended");
+    assert_eq!(left("dead", Some(id(1))), ["leftovers"]);
+    let open = |evidence: &mut Evidence| {
+        evidence.jobs.insert(id(4), job("waiting", "throttled", &[]));
+        evidence.queues.extend([("jobs.bulk".to_owned(), vec![Some(id(4))])]);
+    };
+    assert_eq!(broken(open), ["unfinished", "leftovers"]);
     assert_eq!(broken(|evidence| evidence.chronicle.misbehaved.push("it died".to_owned())), ["leftovers"]);
+}
+
+#[test]
+fn what_is_neither_a_job_nor_a_dead_letter_is_in_somebodys_hands() {
+    assert!(is_all_heard(&fine()));
+    let unheard = |change: fn(&mut Evidence)| {
+        let mut evidence = fine();
+        change(&mut evidence);
+        !is_all_heard(&evidence)
+    };
+    assert!(unheard(|evidence| evidence.published.push(published(4, Kind::Good))));
+    assert!(unheard(|evidence| evidence.letters.retain(|letter| letter.id != Some(id(3)))));
+    assert!(
+        unheard(|evidence| evidence.published[0].job.kind = Kind::Conflict),
+        "one of the two is still to be filed"
+    );
 }
