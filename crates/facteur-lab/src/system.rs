@@ -1,9 +1,8 @@
 //! A whole system: a vhost and a database of its own, the simulator, and as many processes of Facteur as it takes.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,8 +15,6 @@ use crate::program::{self, Program};
 
 const START_MAX: Duration = Duration::from_secs(60);
 const COMMAND_MAX: Duration = Duration::from_secs(60);
-/// Ports that are looked for begin here.
-const PORTS_FROM: u16 = 20_000;
 /// Sender of jobs that name none.
 pub const SENDER_DEFAULT: &str = "+15005550006";
 
@@ -167,31 +164,6 @@ pub async fn start_simulator(directory: &Path, config: Option<&Path>) -> Result<
     Ok((simulator, control))
 }
 
-/// A port of this machine that nobody listens on. It lies below those that the system hands out by itself: one of these
-/// may go to any connection as soon as it is let go, and whoever listens on it may be away for seconds in between.
-///
-/// # Errors
-/// If there is none.
-pub fn free_port() -> Result<u16> {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let span = handed_out_from().saturating_sub(PORTS_FROM);
-    // Two laboratories at once begin at different ports.
-    let start = u16::try_from(std::process::id() % u32::from(PORTS_FROM))?.wrapping_mul(31);
-    for _ in 0..span {
-        let port = PORTS_FROM + start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % span;
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// The first port that Linux hands out by itself, or what it is where nobody says.
-fn handed_out_from() -> u16 {
-    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
-}
-
 /// A proxy in front of an address on this machine.
 ///
 /// # Errors
@@ -214,18 +186,4 @@ fn rerouted(url: &str, proxy: &FaultProxy) -> Result<String> {
     }
     // A bare host gets a slash, which an HTTP base URL does without.
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_differ_and_are_none_that_the_system_hands_out() {
-        let (one, other) = (free_port().unwrap(), free_port().unwrap());
-        assert_ne!(one, other);
-        // Where the system hands out low ports too, there are no others.
-        let from = handed_out_from();
-        assert!(from <= PORTS_FROM || (one < from && other < from), "{one}, {other}");
-    }
 }

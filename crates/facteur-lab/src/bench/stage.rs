@@ -15,7 +15,7 @@ use super::jobs::Job;
 use super::producer::Producer;
 use super::usage;
 use crate::program::Program;
-use crate::system::{System, free_port};
+use crate::system::System;
 
 const POLL: Duration = Duration::from_millis(10);
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -70,7 +70,7 @@ impl Stage {
         let first = self.workers.len();
         let mut ports = Vec::new();
         for index in first..first + count {
-            let port = free_port()?;
+            let [port] = facteur_testkit::free_ports()?;
             let listen = ("FACTEUR_METRICS_LISTEN", format!("127.0.0.1:{port}"));
             let environment = [&self.environment[..], &[listen]].concat();
             self.workers.push(self.system.spawn(&format!("worker-{index}"), &["worker"], &environment)?);
@@ -84,10 +84,11 @@ impl Stage {
 
     /// Starts `facteur web`, to which the simulator's callbacks go from then on.
     pub(super) async fn start_web(&mut self) -> Result<()> {
-        let listen = format!("127.0.0.1:{}", free_port()?);
+        let [port, operators_port] = facteur_testkit::free_ports()?;
+        let listen = format!("127.0.0.1:{port}");
         let url = format!("http://{listen}");
         self.environment.extend([("FACTEUR_PUBLIC_URL", url), ("FACTEUR_LISTEN", listen)]);
-        let operators = format!("127.0.0.1:{}", free_port()?);
+        let operators = format!("127.0.0.1:{operators_port}");
         let environment = [&self.environment[..], &[("FACTEUR_METRICS_LISTEN", operators.clone())]].concat();
         self.web = Some(self.system.spawn("web", &["web"], &environment)?);
         self.ready(&format!("http://{operators}/readyz")).await

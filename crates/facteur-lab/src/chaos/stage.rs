@@ -14,7 +14,7 @@ use super::producer::Producer;
 use super::traffic::{OPTED_OUT, RATES, Stream};
 use super::{WITH_WEB, sql};
 use crate::clock::{self, Micros};
-use crate::system::{System, free_port, proxy};
+use crate::system::{System, proxy};
 
 /// Segments a second of the limited senders once it is calm.
 const CALM_RATE: f64 = 100.0;
@@ -281,7 +281,7 @@ fn under(weather: &Value, operation: &Value) -> Value {
 
 /// The process that takes callbacks, and the address at which Twilio reaches it.
 async fn web(system: &System) -> Result<(Actor, String)> {
-    let port = free_port()?;
+    let [port] = facteur_testkit::free_ports()?;
     let callbacks = proxy(&format!("http://127.0.0.1:{port}")).await?;
     let public_url = format!("http://{}", callbacks.addr());
     let mut links = system.links().await?;
