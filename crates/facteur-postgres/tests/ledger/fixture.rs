@@ -37,6 +37,21 @@ impl Fixture {
         Self { store: Store::start(database.clone()), database, test_database }
     }
 
+    /// The same, of whose tables only the test gathers statistics. An autovacuum in the middle of a large insertion takes the
+    /// table for empty, and for a minute one index is as good as another.
+    pub(crate) async fn untended() -> Self {
+        let fixture = Self::new().await;
+        fixture
+            .sql(
+                "DO $$ DECLARE one regclass; BEGIN \
+                     FOR one IN SELECT oid FROM pg_class WHERE relnamespace = 'facteur'::regnamespace AND relkind = 'r' LOOP \
+                         EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', one); \
+                     END LOOP; END $$",
+            )
+            .await;
+        fixture
+    }
+
     pub(crate) fn config(&self) -> PostgresConfig {
         config(&self.test_database)
     }

@@ -129,7 +129,7 @@ async fn budgeted(database: &Database) {
 
 #[tokio::test]
 async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::untended().await;
     fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let row = row();
@@ -178,7 +178,7 @@ async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_wh
 
 #[tokio::test]
 async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_their_rows_by_key() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::untended().await;
     fixture.sql("VACUUM ANALYZE").await;
     // One connection, so that its prepared statements can be asked for.
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
@@ -219,7 +219,7 @@ async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_
 
 #[tokio::test]
 async fn accepting_and_asking_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::untended().await;
     fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let acceptances = Acceptances::start(database.clone());
@@ -259,7 +259,7 @@ async fn accepting_and_asking_reach_their_rows_by_key_whatever_the_tables_held_w
 
 #[tokio::test]
 async fn bulks_reach_their_lines_and_jobs_by_key_whatever_the_tables_held_when_they_were_planned() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::untended().await;
     fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let bulk = crate::bulks::small(&database).await;
