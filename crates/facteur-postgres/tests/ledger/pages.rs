@@ -193,11 +193,16 @@ async fn conversations_that_are_unread_of_a_status_or_with_a_contact_are_found_w
     for filter in [&any(), &unread, &new] {
         list(filter, None, 50).await;
     }
-    for planned in ["on empty tables", "on filled tables"] {
-        if planned == "on empty tables" {
-            write(&fixture, CONVERSATIONS).await;
-        } else {
-            fixture.sql("VACUUM ANALYZE").await;
+    let two = |to: &str| format!("UPDATE facteur.conversations SET {to} WHERE number IN ('+3361', '+3362')");
+    for planned in ["on empty tables", "on filled tables", "while none was new"] {
+        match planned {
+            "on empty tables" => write(&fixture, CONVERSATIONS).await,
+            "on filled tables" => fixture.sql("VACUUM ANALYZE").await,
+            _ => {
+                fixture.sql(&two("status = 'closed', unread = 0")).await;
+                fixture.sql("VACUUM ANALYZE").await;
+                write(&fixture, &two("status = 'new', unread = 1")).await;
+            }
         }
         let both = ConversationFilter { status: Some(ConversationStatus::New), ..unread.clone() };
         for filter in [&unread, &new, &both] {
