@@ -21,7 +21,7 @@ use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::budgets;
 use crate::pool::{Client, Database};
-use crate::rows::{JobColumns, by_id, job_input, store_messages};
+use crate::rows::{JobColumns, by_id, is_same, job_input, store_messages};
 
 /// What is paused now: one row, NULL while nothing is.
 macro_rules! paused {
@@ -93,10 +93,9 @@ const CLAIM_NEW: &str = concat!(
      WHERE status = 'held' AND (SELECT count(*) FROM facteur.jobs j WHERE j.id = v.id) = 0"
 );
 
-/// Rows are locked in id order, so that two workers never wait for each other in a circle. A job that was cancelled
-/// before it was seen has an empty fingerprint: whatever its tenant brings under its id is that job. Rows are looked up
-/// in lateral parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the
-/// one update that finds its rows by key whatever the plan.
+/// Rows are locked in id order, so that two workers never wait for each other in a circle. They are looked up in lateral
+/// parts, for the reason that `record.rs` gives, and `moved` inserts what is there already: an upsert is the one update
+/// that finds its rows by key whatever the plan.
 const CLAIM_KNOWN: &str = concat!(
     "WITH input AS (SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::int4[], $4::uuid[], $7::text[], \
          $8::uuid[], $9::text[]) AS i(id, fingerprint, turn, token, account, integration, tenant)), ",
@@ -104,8 +103,9 @@ const CLAIM_KNOWN: &str = concat!(
     ", locked AS (SELECT j.id, j.status, j.turn, j.attempt, j.failures, j.parks, j.not_before, j.deadline, j.tenant, \
                        j.lane, j.fingerprint, j.claim_token, j.counted_on, i.token, \
                        i.account, i.integration, \
-                       j.fingerprint = i.fingerprint OR j.fingerprint = '' AND j.tenant = i.tenant AS is_same, \
-                       i.turn AS envelope_turn \
+                       ",
+    is_same!("j"),
+    ", i.turn AS envelope_turn \
          FROM (SELECT * FROM input ORDER BY id) i CROSS JOIN LATERAL \
              (SELECT * FROM facteur.jobs WHERE id = i.id FOR UPDATE) j), \
      judged AS (SELECT l.*, CASE \

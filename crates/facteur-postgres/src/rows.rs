@@ -28,6 +28,22 @@ macro_rules! job_input {
 }
 pub(crate) use job_input;
 
+/// Whether a row is of the job that the input `i` brings. One that was cancelled before it was seen has an empty
+/// fingerprint: whatever its tenant brings under its id is that job.
+macro_rules! is_same {
+    ($row:literal) => {
+        concat!(
+            $row,
+            ".fingerprint = i.fingerprint OR ",
+            $row,
+            ".fingerprint = '' AND ",
+            $row,
+            ".tenant = i.tenant AS is_same"
+        )
+    };
+}
+pub(crate) use is_same;
+
 /// The statement part that stores the messages of freshly `inserted` jobs.
 macro_rules! store_messages {
     ($source:literal) => {

@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use crate::batch_error::{BatchFailure, classify};
 use crate::batcher::BatchOperation;
 use crate::pool::{Client, Database};
-use crate::rows::{JobColumns, bury, by_id, job_input, store_messages};
+use crate::rows::{JobColumns, bury, by_id, is_same, job_input, store_messages};
 
 macro_rules! settle_input {
     () => {
@@ -41,8 +41,7 @@ const SETTLE_NEW: &str = concat!(
     ") SELECT id, turn FROM inserted"
 );
 
-/// A job that waits: an early copy never shortens its wait, and only the present turn may move it. One that was
-/// cancelled before it was seen has an empty fingerprint: whatever its tenant brings under its id is that job. Rows are
+/// A job that waits: an early copy never shortens its wait, and only the present turn may move it. Rows are
 /// looked up in a lateral part, for the reason that `record.rs` gives.
 const SETTLE_KNOWN: &str = concat!(
     settle_input!(),
@@ -66,9 +65,9 @@ const SETTLE_KNOWN: &str = concat!(
         "SELECT id, tenant, reason, field, sentence, document, headers, 'send.' || lane \
          FROM input i JOIN moved USING (id) WHERE i.status = 'dead'"
     ),
-    ") SELECT l.id, m.turn AS moved_to, \
-            l.fingerprint = i.fingerprint OR l.fingerprint = '' AND l.tenant = i.tenant AS is_same \
-     FROM locked l JOIN input i USING (id) LEFT JOIN moved m USING (id)"
+    ") SELECT l.id, m.turn AS moved_to, ",
+    is_same!("l"),
+    " FROM locked l JOIN input i USING (id) LEFT JOIN moved m USING (id)"
 );
 
 /// Settles in batches.

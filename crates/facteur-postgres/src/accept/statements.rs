@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Acceptance, Accepted, Known, Left, NewMessage, Outcome, Places};
 use crate::batch_error::{BatchFailure, classify};
 use crate::pool::Client;
-use crate::rows::{JobColumns, job_input, store_messages};
+use crate::rows::{JobColumns, is_same, job_input, store_messages};
 
 /// A request whose idempotency key is there already is left alone as a whole. What comes back is what was left: a
 /// request without a message, or a message whose id is there already.
@@ -53,12 +53,12 @@ const EARLIER: &str = "SELECT r.number, k.digest = r.digest AS is_same, k.token 
      CROSS JOIN LATERAL (SELECT digest, token, outcomes FROM facteur.idempotency_keys \
          WHERE tenant = r.tenant AND key = r.key LIMIT 1) k";
 
-/// A job that was cancelled before it was seen has an empty fingerprint: whatever its tenant brings under its id is that
-/// job.
-const KNOWN: &str = "SELECT i.request, i.place, j.status, \
-         j.fingerprint = i.fingerprint OR j.fingerprint = '' AND j.tenant = i.tenant AS is_same \
-     FROM unnest($1::int4[], $2::int4[], $3::uuid[], $4::bytea[], $5::text[]) AS i(request, place, id, fingerprint, tenant) \
-     CROSS JOIN LATERAL (SELECT status, fingerprint, tenant FROM facteur.jobs WHERE id = i.id LIMIT 1) j";
+const KNOWN: &str = concat!(
+    "SELECT i.request, i.place, j.status, ",
+    is_same!("j"),
+    " FROM unnest($1::int4[], $2::int4[], $3::uuid[], $4::bytea[], $5::text[]) AS i(request, place, id, fingerprint, tenant) \
+     CROSS JOIN LATERAL (SELECT status, fingerprint, tenant FROM facteur.jobs WHERE id = i.id LIMIT 1) j"
+);
 
 const CORRECT: &str =
     "UPDATE facteur.idempotency_keys SET outcomes = $4 WHERE tenant = $1 AND key = $2 AND token = $3";

@@ -109,7 +109,6 @@ async fn a_bulk_that_is_tried_anew_passes_over_whom_nobody_knows_any_more() {
 #[tokio::test]
 async fn statements_of_contacts_reach_their_rows_by_key_whatever_the_tables_held() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     writes(&fixture, 1).await;
     written_to(&fixture, 1, "failed").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();

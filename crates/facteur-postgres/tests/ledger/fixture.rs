@@ -37,8 +37,8 @@ impl Fixture {
         Self { store: Store::start(database.clone()), database, test_database }
     }
 
-    /// The same, of whose tables only the test gathers statistics. An autovacuum in the middle of a large insertion takes the
-    /// table for empty, and for a minute one index is as good as another.
+    /// The same, of whose tables only the test gathers statistics; the first, of empty tables, are there. An autovacuum in
+    /// the middle of a large insertion takes the table for empty, and for a minute one index is as good as another.
     pub(crate) async fn untended() -> Self {
         let fixture = Self::new().await;
         fixture
@@ -49,6 +49,7 @@ impl Fixture {
                      END LOOP; END $$",
             )
             .await;
+        fixture.sql("VACUUM ANALYZE").await;
         fixture
     }
 

@@ -32,7 +32,6 @@ fn message(number: u32, text: &str) -> InboundMessage {
 #[tokio::test]
 async fn statements_of_the_inbox_reach_their_rows_by_key_whatever_the_tables_held() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let tenant = Tenant::default_tenant();
     assert!(store(&database, &message(1, "Bonjour")).await.unwrap());

@@ -22,7 +22,6 @@ const PLACES: [&str; 2] = [" < (", "ROW("];
 #[tokio::test]
 async fn the_place_of_a_page_is_a_condition_of_its_index() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let (tenant, id) = (Tenant::default_tenant(), Uuid::from_u128(1));
     let place = Position { at: in_s(-5), id };
@@ -181,7 +180,6 @@ const CONVERSATIONS: &str = "INSERT INTO facteur.conversations (tenant, number, 
 #[tokio::test]
 async fn conversations_that_are_unread_of_a_status_or_with_a_contact_are_found_without_the_others() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let tenant = Tenant::default_tenant();
     let any = ConversationFilter::default;
@@ -238,7 +236,6 @@ const RECORDS: &str = "INSERT INTO facteur.audit_log (at, tenant, actor, action,
 #[tokio::test]
 async fn records_of_one_tenant_are_found_without_the_others_and_a_page_of_few_looks_at_a_part() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let of =
         |tenant: Option<&str>| AuditFilter { tenant: tenant.map(str::to_owned), ..AuditFilter::default() };
@@ -288,7 +285,6 @@ async fn records_of_one_tenant_are_found_without_the_others_and_a_page_of_few_lo
 #[tokio::test]
 async fn a_page_of_recipients_in_a_rare_state_looks_at_a_part_of_the_bulk_and_says_where_the_next_begins() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let bulk = crate::bulks::small(&database).await;
     let recipients = async |after, states: Option<&[&str]>, limit| {
@@ -333,7 +329,6 @@ async fn a_page_of_recipients_in_a_rare_state_looks_at_a_part_of_the_bulk_and_sa
 #[tokio::test]
 async fn a_tenants_pauses_are_found_by_one_statement_however_many_bulks_others_paused() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let bulk = crate::bulks::small(&database).await;
     let seen = async |tenant| {

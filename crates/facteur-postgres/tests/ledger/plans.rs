@@ -130,7 +130,6 @@ async fn budgeted(database: &Database) {
 #[tokio::test]
 async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let row = row();
     let number = fixture.yours(&row, 1).await.number;
@@ -179,7 +178,6 @@ async fn duties_and_receipts_reach_their_rows_by_key_whatever_the_tables_held_wh
 #[tokio::test]
 async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_their_rows_by_key() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     // One connection, so that its prepared statements can be asked for.
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let store = Store::start(database.clone());
@@ -220,7 +218,6 @@ async fn claims_records_and_settlements_that_were_planned_on_empty_tables_reach_
 #[tokio::test]
 async fn accepting_and_asking_reach_their_rows_by_key_whatever_the_tables_held_when_they_were_planned() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let acceptances = Acceptances::start(database.clone());
     let message = || NewMessage { row: JobRow { turn: ACCEPTED_TURN, ..row() }, not_before: None };
@@ -260,7 +257,6 @@ async fn accepting_and_asking_reach_their_rows_by_key_whatever_the_tables_held_w
 #[tokio::test]
 async fn bulks_reach_their_lines_and_jobs_by_key_whatever_the_tables_held_when_they_were_planned() {
     let fixture = Fixture::untended().await;
-    fixture.sql("VACUUM ANALYZE").await;
     let database = connect(&PostgresConfig { pool_size: 1, ..fixture.config() }).await.unwrap();
     let bulk = crate::bulks::small(&database).await;
     fixture.sql("UPDATE facteur.bulks SET error_ratio_max = 0.5, rate = 1000").await;

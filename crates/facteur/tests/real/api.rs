@@ -107,11 +107,8 @@ async fn a_message_that_is_cancelled_before_a_worker_comes_never_leaves_and_a_sc
     let (_, first) = api.ask("POST", "/v1/messages", "", &message("one")).await;
     let path = format!("/v1/messages/{}", first["id"].as_str().unwrap());
     assert_eq!(api.ask("DELETE", &path, "", "").await.0, 200);
-    let in_a_day = system
-        .text("SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
-        .await
-        .unwrap();
-    let later = json!({"to": "+33612345679", "body": "later", "send_at": in_a_day}).to_string();
+    let send_at = system.tomorrow().await;
+    let later = json!({"to": "+33612345679", "body": "later", "send_at": send_at}).to_string();
     assert_eq!(api.ask("POST", "/v1/messages", "", &later).await.1["status"], json!("scheduled"));
     let _worker = system.worker().await;
     api.ask("POST", "/v1/messages", "", &message("two")).await;

@@ -174,6 +174,13 @@ impl System {
         row.and_then(|row| row.get::<_, Option<String>>(0))
     }
 
+    /// This time tomorrow, by the database's clock, as a job says it.
+    pub(crate) async fn tomorrow(&self) -> String {
+        let query =
+            "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+        self.text(query).await.unwrap()
+    }
+
     pub(crate) async fn jobs(&self, condition: &str) -> i64 {
         self.count(&format!("SELECT count(*) FROM facteur.jobs WHERE {condition}")).await
     }

@@ -148,9 +148,7 @@ async fn a_job_of_an_sql_transaction_leaves_when_it_commits_and_only_then() {
 async fn a_scheduled_message_waits_in_the_database_and_leaves_when_it_is_due() {
     let system = System::new().await;
     let _worker = system.worker().await;
-    let tomorrow =
-        "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 day', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
-    let send_at = system.text(tomorrow).await.unwrap();
+    let send_at = system.tomorrow().await;
     let body = format!(r#"{{"to": "+33612000001", "body": "x", "send_at": "{send_at}"}}"#);
     let id = system.publish("send.normal", body).await;
     system.wait_until("SELECT count(*) FROM facteur.jobs WHERE status = 'scheduled'", 1).await;
